@@ -366,12 +366,15 @@ JS_API int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq
 
 /*
  * Which messages: all patterns (NATS subject filters, may hold wildcards) must match; any_of says
- * one is enough. count 0 = everything. Borrowed for the call.
+ * one is enough. count 0 = everything. In addition, if subtree is not NULL, the subject must be
+ * exactly subtree (a literal) or lie below it ("subtree."...). Borrowed for the call.
  */
 struct js_filter {
     const char *const *patterns;
     size_t count;
     bool any_of;
+    const char *subtree; /* not NUL terminated; NULL or length 0 = no restriction */
+    size_t subtree_len;
 };
 
 /* Sequences of live (and damaged, if asked) messages >= from that match, ascending, into buf.
