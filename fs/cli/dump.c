@@ -244,7 +244,8 @@ static void tell_damage(struct dump *dump) {
     if (dump->damage > 0 && !(dump->live && dump->options->format == JF_DUMP_RECORDS)) {
         dump->code |= JF_EXIT_DAMAGE;
         if (dump->options->format != JF_DUMP_RECORDS)
-            jf_say(dump->label, "%llu damaged messages left out", (unsigned long long)dump->damage);
+            jf_say(dump->label, "damaged messages left out: %llu",
+                   (unsigned long long)dump->damage);
     }
 }
 
