@@ -51,6 +51,12 @@ int jf_cli_exit_of(const struct jf_verb *verb, int code) {
     }
 }
 
+int jf_cli_join(const struct jf_verb *verb, int a, int b) {
+    if (verb == &jf_verb_verify)
+        return a | b;
+    return a > b ? a : b;
+}
+
 const char *jf_cli_hint(int code) {
     switch (code) {
     case JS_ERR_NO_KEY:
@@ -190,8 +196,7 @@ static int finish_output(struct jf_out *out, const struct jf_verb *verb, int cod
     if (errnum == 0)
         return code;
     jf_say("standard output", "%s", strerror(errnum));
-    /* fsck(8)'s codes add up; the others name the worst that happened. */
-    return verb == &jf_verb_verify ? (code | verb->failed) : verb->failed;
+    return jf_cli_join(verb, code, verb->failed);
 }
 
 static int run_verb(const struct jf_verb *verb, int argc, char **argv) {

@@ -85,6 +85,8 @@ int jf_cli_main(int argc, char **argv);
 int jf_cli_error(const struct jf_call *call, const char *path, int code, const char *why);
 /* The exit code alone. */
 int jf_cli_exit_of(const struct jf_verb *verb, int code);
+/* Two exit codes of one run as one: verify's add up as fsck(8)'s do, of others the worse stays. */
+int jf_cli_join(const struct jf_verb *verb, int a, int b);
 /* What to do about an error; NULL if there is nothing to add. Static. */
 const char *jf_cli_hint(int code);
 

@@ -70,7 +70,7 @@ void jf_finding_print(struct jf_out *out, const struct js_problem *problem) {
     char facts[220];
 
     describe(problem, facts, sizeof facts);
-    jf_out_printf(out, "%s ", js_health_name(problem->verdict));
+    jf_out_printf(out, "%s%s", js_health_name(problem->verdict), problem->file[0] ? " " : "");
     jf_out_escaped(out, problem->file, strlen(problem->file));
     jf_out_printf(out, "%s: ", facts);
     jf_out_escaped(out, problem->text, strlen(problem->text));
@@ -81,8 +81,8 @@ void jf_finding_say(const char *label, const struct js_problem *problem) {
     char facts[220];
 
     describe(problem, facts, sizeof facts);
-    jf_say(label, "%s %s%s: %s", js_health_name(problem->verdict), problem->file, facts,
-           problem->text);
+    jf_say(label, "%s%s%s%s: %s", js_health_name(problem->verdict), problem->file[0] ? " " : "",
+           problem->file, facts, problem->text);
 }
 
 void jf_finding_json(struct jf_out *out, const struct js_problem *problem) {

@@ -89,6 +89,14 @@ static int list_targets(struct jf_source *source) {
             continue;
         found = true;
         r = add_account(source, accounts.list[i]);
+        /* One account that cannot be read does not hide the others. */
+        if (r < 0 && r != JS_ERR_NOMEM && !wanted && accounts.n > 1) {
+            char label[1024];
+
+            snprintf(label, sizeof label, "%s: %s", source->call->source, accounts.list[i]);
+            source->trouble = jf_cli_error(source->call, label, r, NULL);
+            r = 0;
+        }
     }
     names_done(&accounts);
     if (r >= 0 && wanted && !found)
@@ -187,11 +195,10 @@ int jf_source_close(struct jf_source *source, int code) {
 
     source->store = NULL;
     source_done(source);
-    if (r < 0) {
-        int closing = jf_cli_error(source->call, source->call->source, r, NULL);
-
-        code = code > closing ? code : closing;
-    }
+    code = jf_cli_join(source->call->verb, code, source->trouble);
+    if (r < 0)
+        code = jf_cli_join(source->call->verb, code,
+                           jf_cli_error(source->call, source->call->source, r, NULL));
     return code;
 }
 

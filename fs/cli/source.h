@@ -22,6 +22,7 @@ struct jf_source {
     struct jf_target *targets; /* accounts, and streams within, in byte order */
     size_t ntargets;
     size_t nstreams; /* targets that name a stream */
+    int trouble;     /* exit code of what could not be listed */
 };
 
 /*
@@ -30,7 +31,7 @@ struct jf_source {
  * too. Returns 0, or the exit code after telling why.
  */
 int jf_source_open(const struct jf_call *call, unsigned flags, struct jf_source *ret_source);
-/* Frees; returns code, or what closing makes of it. */
+/* Frees; returns code joined with that of what could not be listed, and with that of closing. */
 int jf_source_close(struct jf_source *source, int code);
 
 /* The only target that names a stream; NULL if there are none or several. */
