@@ -126,6 +126,11 @@ struct js_io {
     int (*list)(void *ctx, int dirfd, int (*fn)(void *arg, const char *name), void *arg);
     /* Exclusive advisory lock on an open directory, not waiting: -EWOULDBLOCK when held elsewhere. */
     int (*lock)(void *ctx, int fd);
+    /* The absolute path of a source without links, NUL terminated; its length or negative errno. */
+    ssize_t (*real_path)(void *ctx, const char *path, char *buf, size_t size);
+    /* pid of another process that holds the lock of this open directory, or has a file below it
+     * open for writing (a nats-server takes no lock); 0 = none found. */
+    int (*holder)(void *ctx, int dirfd);
     /* An unlinked scratch file outside the store, read-write (unpacked backups). */
     int (*open_temp)(void *ctx);
 };
@@ -275,7 +280,8 @@ struct js_problem {
 /* Worst verdict of the stream; JS_HEALTH_OK if there is nothing to report. */
 JS_API enum js_health js_stream_health(struct js_stream *stream);
 /* Calls fn for each finding of opening, reading and (if run) verifying. Strings are borrowed until
- * fn returns. A value other than 0 stops and is returned. */
+ * fn returns. A value other than 0 stops and is returned. Here and wherever a function of a stream
+ * takes a callback, the callback must not call functions of the same stream. */
 JS_API int js_stream_problems(struct js_stream *stream,
                               int (*fn)(void *ctx, const struct js_problem *problem), void *ctx);
 /* Reads every file of the stream that a server would read and cross-checks blocks, index.db and
@@ -444,7 +450,7 @@ JS_API int js_stream_subjects(struct js_stream *stream, const struct js_filter *
                                         const struct js_subject_state *state),
                               void *ctx);
 
-/* Literal subject: tokens not empty, no blanks or control characters; "*" and ">" no whole token. */
+/* Literal subject: tokens not empty, no space, tab, CR, LF, FF or NUL; "*" and ">" no whole token. */
 JS_API bool js_subject_valid(const char *subject, size_t len);
 /* Subject filter: as above, wildcards allowed. */
 JS_API bool js_filter_valid(const char *filter, size_t len);
