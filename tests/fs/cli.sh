@@ -6,12 +6,13 @@
 #
 # usage: cli.sh JETFS GOLDEN
 #   JETFS   the program
-#   GOLDEN  directory of the unpacked golden stores: GOLDEN/2.15.1/plain/store ...
+#   GOLDEN  directory for the golden stores; they are unpacked there if they are not yet
 set -u
 export LC_ALL=C
 
 jetfs=$(realpath -- "${1:?usage: cli.sh JETFS GOLDEN}")
-golden=$(realpath -- "${2:?usage: cli.sh JETFS GOLDEN}")/2.15.1
+"$(dirname -- "$(realpath -- "$0")")/../golden/unpack.sh" "${2:?usage: cli.sh JETFS GOLDEN}" || exit 1
+golden=$(realpath -- "$2")/2.15.1
 tmp=$(mktemp -d /tmp/jetfs-cli.XXXXXX)
 trap 'chmod -R u+rwx "$tmp"; rm -rf "$tmp"' EXIT
 chmod 755 "$tmp"
@@ -203,6 +204,9 @@ want = json.load(open('$golden/plain/manifest.json'))['streams']['PLAIN']['messa
 got = [json.loads(line) for line in out.splitlines()]
 assert [m['seq'] for m in got] == [m['seq'] for m in want]
 assert [m['subject'] for m in got] == [m['subject'] for m in want]
+for m, w in zip(got, want):
+    data = base64.b64decode(m['data_b64']) if 'data_b64' in m else m['data'].encode()
+    assert hashlib.sha256(data).hexdigest() == w['sha256'], w['seq']
 assert 'stream' not in got[0], got[0]"
 expect "dump --json is jsonl" 0 dump --json "$plain:PLAIN"
 check "and says the same" cmp out plain.jsonl
