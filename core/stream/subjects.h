@@ -29,12 +29,16 @@ struct js_subject_line {
 
 struct js_subjects {
     const struct js_env *env;
-    struct js_subject_line *lines; /* by id */
+    struct js_subject_line *lines; /* by id; aligned to cache lines */
+    void *lines_mem;
     uint32_t count;
     uint32_t cap;
     uint32_t live; /* subjects with count > 0 */
-    uint32_t *table; /* open addressing: id + 1, 0 = free; table_mask + 1 slots */
-    uint32_t table_mask;
+    uint64_t *table; /* hash << 32 | id + 1, 0 = free; groups of 8 slots, one cache line each */
+    void *table_mem;
+    uint32_t num_groups; /* a power of two, or 0 */
+    uint32_t run_limit;  /* groups a probe may visit before the table is seeded anew */
+    uint64_t seed;
     uint32_t *order; /* ids sorted by name, the first `ordered` ids only */
     uint32_t ordered;
     struct js_subjects_arena *arena;
@@ -75,6 +79,10 @@ int js_subjects_tokens(const struct js_subjects *subjects, const char *prefix, s
                        uint32_t after_id, int (*fn)(void *ctx, const struct js_token *token),
                        void *ctx);
 
+/* As js_subjects_match, for every subject, those without live messages too. */
+int js_subjects_match_all(const struct js_subjects *subjects, const char *filter, size_t len,
+                          int (*fn)(void *ctx, uint32_t id), void *ctx);
+
 /* ---- sets of subject ids ------------------------------------------------------------------- */
 
 /* Which subjects match a js_filter: a bitmap over ids, extended when new ids appear. */
@@ -89,8 +97,9 @@ struct js_id_set {
 
 void js_id_set_init(struct js_id_set *set, const struct js_env *env);
 void js_id_set_done(struct js_id_set *set);
-/* Decides the ids from set->upto on: by the order when many are new and the filter narrows, else by
- * matching each new name. filter NULL or count 0 must be handled by the caller ("all"). */
+/* Decides the ids from set->upto on: by the order (if it is built) when many are new and the filter
+ * narrows, else by matching each new name. The filter must be the same at every call. A filter that
+ * lets everything pass (NULL, or no patterns and no subtree) is the caller's affair. NOMEM. */
 int js_id_set_update(struct js_id_set *set, const struct js_subjects *subjects,
                      const struct js_filter *filter);
 
