@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core/jetstore.h"
+#include "core/base/holder.h"
 
 static int posix_open_dir(void *ctx, int dirfd, const char *name) {
     (void)ctx;
@@ -148,6 +149,21 @@ static int posix_lock(void *ctx, int fd) {
     return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
+static ssize_t posix_real_path(void *ctx, const char *path, char *buf, size_t size) {
+    (void)ctx;
+    char *p = realpath(path, NULL);
+    if (!p)
+        return -errno;
+    size_t n = strlen(p);
+    if (n >= size) {
+        free(p);
+        return -ENAMETOOLONG;
+    }
+    memcpy(buf, p, n + 1);
+    free(p);
+    return (ssize_t)n;
+}
+
 static int posix_open_temp(void *ctx) {
     (void)ctx;
     const char *dir = getenv("TMPDIR");
@@ -184,6 +200,8 @@ static const struct js_io posix_io = {
     .mkdir = posix_mkdir,
     .list = posix_list,
     .lock = posix_lock,
+    .real_path = posix_real_path,
+    .holder = js_posix_holder,
     .open_temp = posix_open_temp,
 };
 

@@ -5,6 +5,12 @@
 
 #include "core/base/buf.h"
 
+/* Result of an I/O table call (count or negative errno) or of a callback it passed on (negative
+ * js_err), as a js_err. */
+static inline int js_io_result(int r) {
+    return r < 0 && r > JS__ERR_FIRST / 2 ? js_err_from_errno(-r) : r;
+}
+
 /* Reads exactly up to len bytes: the count (short only at the end of the file) or an error. */
 ssize_t js_file_read(const struct js_env *env, int fd, void *buf, size_t len, uint64_t off);
 /* Writes all of it or fails. On failure *ret_done (may be NULL) says how much was written. */

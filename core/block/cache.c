@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/block/cache.h"
+
+void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t budget) {
+    *cache = (struct js_cache){.env = env, .budget = budget};
+    pthread_mutex_init(&cache->mu, NULL);
+}
+
+struct js_cached *js_cached_new(const struct js_env *env, size_t size, uint32_t slots) {
+    struct js_cached *e = js_calloc(env, 1, sizeof *e);
+
+    if (!e)
+        return NULL;
+    e->env = env;
+    atomic_init(&e->refs, 1);
+    e->data = js_malloc(env, size);
+    e->cap = size;
+    if (slots) {
+        e->checked = js_calloc(env, (slots + 63) / 64, sizeof *e->checked);
+        e->checked_slots = slots;
+    }
+    if (!e->data || (slots && !e->checked)) {
+        js_cached_unref(e);
+        return NULL;
+    }
+    return e;
+}
+
+void js_cached_ref(struct js_cached *e) {
+    /* Relaxed: whoever takes a reference already holds one. */
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+}
+
+void js_cached_unref(struct js_cached *e) {
+    if (!e)
+        return;
+    /* Release our reads before the last user frees, acquire theirs before freeing. */
+    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    js_free(e->env, e->data);
+    js_free(e->env, (void *)e->checked);
+    js_free(e->env, e);
+}
+
+static struct js_cached **bucket_of(struct js_cache *cache, uint64_t owner, uint32_t number) {
+    uint64_t h = (owner * 0x9E3779B97F4A7C15ull) ^ (number * 0xBF58476D1CE4E5B9ull);
+    return &cache->buckets[(h >> 32) & 1023];
+}
+
+/* Takes an entry out of list and table; lock held. The cache's reference goes to the caller. */
+static void take_out(struct js_cache *cache, struct js_cached *e) {
+    struct js_cached **p = bucket_of(cache, e->owner, e->number);
+
+    while (*p != e)
+        p = &(*p)->chain;
+    *p = e->chain;
+    if (e->prev)
+        e->prev->next = e->next;
+    else
+        cache->newest = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+    else
+        cache->oldest = e->prev;
+    e->prev = e->next = e->chain = NULL;
+    e->in_cache = false;
+    cache->bytes -= e->cap;
+}
+
+static void push_newest(struct js_cache *cache, struct js_cached *e) {
+    e->prev = NULL;
+    e->next = cache->newest;
+    if (cache->newest)
+        cache->newest->prev = e;
+    else
+        cache->oldest = e;
+    cache->newest = e;
+}
+
+struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t number,
+                               uint32_t version) {
+    pthread_mutex_lock(&cache->mu);
+    struct js_cached *e = *bucket_of(cache, owner, number);
+    while (e && !(e->owner == owner && e->number == number && e->version == version))
+        e = e->chain;
+    if (e) {
+        cache->hits++;
+        js_cached_ref(e);
+        e->used = cache->env->clock->monotonic(cache->env->clock->ctx);
+        if (e != cache->newest) {
+            e->prev->next = e->next;
+            if (e->next)
+                e->next->prev = e->prev;
+            else
+                cache->oldest = e->prev;
+            push_newest(cache, e);
+        }
+    } else {
+        cache->misses++;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    return e;
+}
+
+/* Unlinks entries from the old end until the budget holds; returns them chained by next. */
+static struct js_cached *evict(struct js_cache *cache) {
+    struct js_cached *gone = NULL;
+
+    while (cache->bytes > cache->budget && cache->oldest && cache->oldest != cache->newest) {
+        struct js_cached *e = cache->oldest;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    return gone;
+}
+
+static void release_chain(struct js_cached *gone) {
+    while (gone) {
+        struct js_cached *next = gone->next;
+        gone->next = NULL;
+        js_cached_unref(gone);
+        gone = next;
+    }
+}
+
+void js_cache_put(struct js_cache *cache, struct js_cached *entry) {
+    struct js_cached *gone, *old;
+
+    pthread_mutex_lock(&cache->mu);
+    old = *bucket_of(cache, entry->owner, entry->number);
+    while (old && !(old->owner == entry->owner && old->number == entry->number))
+        old = old->chain;
+    if (old)
+        take_out(cache, old);
+    js_cached_ref(entry);
+    struct js_cached **b = bucket_of(cache, entry->owner, entry->number);
+    entry->chain = *b;
+    *b = entry;
+    entry->in_cache = true;
+    entry->used = cache->env->clock->monotonic(cache->env->clock->ctx);
+    push_newest(cache, entry);
+    cache->bytes += entry->cap;
+    cache->loads++;
+    gone = evict(cache);
+    pthread_mutex_unlock(&cache->mu);
+    js_cached_unref(old);
+    release_chain(gone);
+}
+
+void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number) {
+    struct js_cached *gone = NULL;
+
+    pthread_mutex_lock(&cache->mu);
+    for (struct js_cached *e = cache->newest, *next; e; e = next) {
+        next = e->next;
+        if (e->owner != owner || (number && e->number != number))
+            continue;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    release_chain(gone);
+}
+
+void js_cache_expire_idle(struct js_cache *cache, js_time_t now) {
+    struct js_cached *gone = NULL;
+
+    pthread_mutex_lock(&cache->mu);
+    while (cache->oldest && now - cache->oldest->used > JS_CACHE_EXPIRE) {
+        struct js_cached *e = cache->oldest;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    release_chain(gone);
+}
+
+void js_cache_done(struct js_cache *cache) {
+    while (cache->oldest) {
+        struct js_cached *e = cache->oldest;
+        take_out(cache, e);
+        js_cached_unref(e);
+    }
+    pthread_mutex_destroy(&cache->mu);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New streams, and the removal of empty ones. A stream is built under a name that begins with a dot
+ * and renamed when it is complete, so that no crash leaves half of one: servers pass over such names
+ * or remove them.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/base/file.h"
+#include "core/store/store.h"
+
+static int sync_fd(const struct js_env *env, int fd) {
+    return js_err_from_errno(-env->io->fsync(env->io->ctx, fd));
+}
+
+/* meta.inf, meta.sum, msgs/ and obs/ in an open directory, on disk. */
+static int fill_stream(struct js_store *s, int fd, const char *name, const struct js_buf *meta) {
+    char sum[17];
+    int r = js_file_replace(s->env, fd, "meta.inf", meta->data, meta->len, true);
+
+    js_meta_sum(name, meta->data, meta->len, sum);
+    if (r == 0)
+        r = js_file_replace(s->env, fd, "meta.sum", sum, 16, true);
+    if (r == 0)
+        r = js_err_from_errno(-s->env->io->mkdir(s->env->io->ctx, fd, "msgs", 0700));
+    if (r == 0)
+        r = js_err_from_errno(-s->env->io->mkdir(s->env->io->ctx, fd, "obs", 0700));
+    return r < 0 ? r : sync_fd(s->env, fd);
+}
+
+static void clear_half_made(struct js_store *s, int streams_fd, const char *tmp) {
+    static const char *const files[] = {"meta.inf", "meta.sum", "meta.inf.tmp", "meta.sum.tmp"};
+    const struct js_io *io = s->env->io;
+    int fd = io->open_dir(io->ctx, streams_fd, tmp);
+
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        io->unlink(io->ctx, fd, files[i]);
+    io->rmdir(io->ctx, fd, "msgs");
+    io->rmdir(io->ctx, fd, "obs");
+    io->close(io->ctx, fd);
+    io->rmdir(io->ctx, streams_fd, tmp);
+}
+
+static int make_stream(struct js_store *s, int streams_fd, const char *name,
+                       const struct js_buf *meta) {
+    const struct js_io *io = s->env->io;
+    struct stat st;
+    char tmp[300];
+
+    if (io->stat(io->ctx, streams_fd, name, &st) == 0)
+        return JS_ERR_EXISTS;
+    int n = snprintf(tmp, sizeof tmp, ".%s.new", name);
+    if (n < 0 || n > 255)
+        return JS_ERR_INVAL;
+    /* What an earlier crash left. */
+    clear_half_made(s, streams_fd, tmp);
+    int r = io->mkdir(io->ctx, streams_fd, tmp, 0700);
+    if (r < 0)
+        return js_err_from_errno(-r);
+    int fd = io->open_dir(io->ctx, streams_fd, tmp);
+    r = fd < 0 ? js_err_from_errno(-fd) : fill_stream(s, fd, name, meta);
+    if (fd >= 0)
+        io->close(io->ctx, fd);
+    if (r == 0)
+        r = js_err_from_errno(-io->rename(io->ctx, streams_fd, tmp, streams_fd, name));
+    if (r == 0)
+        r = sync_fd(s->env, streams_fd);
+    else
+        clear_half_made(s, streams_fd, tmp);
+    return r;
+}
+
+/* An account's first stream makes its directories. */
+static int provide_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+    const struct js_io *io = s->env->io;
+    int r = js_store_open_streams_dir(s, account, ret_fd);
+
+    if (r != JS_ERR_NO_ACCOUNT || (s->kind != JS_SOURCE_STORE && s->kind != JS_SOURCE_JETSTREAM) ||
+        !*account || account[0] == '.' || strchr(account, '/'))
+        return r;
+    int base = s->kind == JS_SOURCE_STORE ? io->open_dir(io->ctx, s->fd, "jetstream") : s->fd;
+    if (base < 0)
+        return js_err_from_errno(-base);
+    r = io->mkdir(io->ctx, base, account, 0700);
+    int acc = r == 0 || r == -EEXIST ? io->open_dir(io->ctx, base, account) : r;
+    r = acc < 0 ? acc : io->mkdir(io->ctx, acc, "streams", 0700);
+    if (r == 0 || r == -EEXIST)
+        r = io->fsync(io->ctx, acc);
+    if (r == 0)
+        r = io->fsync(io->ctx, base);
+    if (acc >= 0)
+        io->close(io->ctx, acc);
+    if (base != s->fd)
+        io->close(io->ctx, base);
+    return r < 0 ? js_err_from_errno(-r) : js_store_open_streams_dir(s, account, ret_fd);
+}
+
+int js_store_create_stream(struct js_store *store, const char *account, const char *name,
+                           const char *config_json, char *ret_why, size_t why_size) {
+    struct js_buf meta = {.env = store->env};
+    int fd = -1;
+
+    if (ret_why && why_size)
+        ret_why[0] = 0;
+    if (!(store->options.flags & JS_OPEN_RW))
+        return JS_ERR_READ_ONLY;
+    if (!js_name_valid(name) || name[0] == '.') {
+        js_why(ret_why, why_size, "a stream's name holds none of . * > / \\ or blanks, and has at "
+                                  "most 255 bytes");
+        return JS_ERR_INVAL;
+    }
+    js_time_t now = store->env->clock->now(store->env->clock->ctx);
+    int r = js_stream_config_make(store->env, name, config_json, now, &meta, ret_why, why_size);
+    if (r == 0)
+        r = provide_streams_dir(store, account, &fd);
+    if (r == 0) {
+        pthread_mutex_lock(&store->mu);
+        r = make_stream(store, fd, name, &meta);
+        pthread_mutex_unlock(&store->mu);
+    }
+    if (fd >= 0)
+        store->env->io->close(store->env->io->ctx, fd);
+    js_buf_done(&meta);
+    if (r < 0 && ret_why && why_size && !ret_why[0])
+        js_why(ret_why, why_size, "%s", js_err_text(r));
+    return r;
+}
+
+/* ---- removal of an empty stream -------------------------------------------------------------- */
+
+static int refuse_any(void *arg, const char *name) {
+    (void)arg;
+    (void)name;
+    return 1;
+}
+
+struct unlinker {
+    struct js_store *s;
+    int fd;
+};
+
+/* Files that may stand in an empty stream's msgs/ and go with it. */
+static int unlink_known(void *arg, const char *name) {
+    struct unlinker *u = arg;
+    int r;
+
+    if (!js_block_number_of(name, ".blk") && strcmp(name, "index.db") != 0)
+        return JS_ERR_NOT_EMPTY;
+    r = u->s->env->io->unlink(u->s->env->io->ctx, u->fd, name);
+    return r < 0 ? js_err_from_errno(-r) : 0;
+}
+
+static int check_empty(struct js_store *store, const char *account, const char *name) {
+    struct js_stream *s;
+    struct js_stream_state st;
+    int r = js_store_get_stream(store, account, name, &s);
+
+    if (r < 0)
+        return r;
+    js_stream_get_state(s, &st);
+    if (st.msgs || st.num_lost || js_stream_health(s) != JS_HEALTH_OK)
+        r = JS_ERR_NOT_EMPTY;
+    if (r == 0 && js_stream_list_consumers(s, refuse_any, NULL) != 0)
+        r = JS_ERR_NOT_EMPTY;
+    js_stream_unref(s);
+    return r;
+}
+
+static int clear_dir(struct js_store *s, int parent, const char *name) {
+    const struct js_io *io = s->env->io;
+    struct unlinker u = {.s = s, .fd = io->open_dir(io->ctx, parent, name)};
+
+    if (u.fd < 0)
+        return u.fd == -ENOENT ? 0 : js_err_from_errno(-u.fd);
+    int r = js_io_result(io->list(io->ctx, u.fd, unlink_known, &u));
+    io->close(io->ctx, u.fd);
+    return r < 0 ? r : js_err_from_errno(-io->rmdir(io->ctx, parent, name));
+}
+
+int js_store_remove_empty_stream(struct js_store *store, const char *account, const char *name) {
+    static const char *const files[] = {"meta.inf", "meta.sum"};
+    const struct js_io *io = store->env->io;
+    int streams, fd;
+
+    if (!(store->options.flags & JS_OPEN_RW))
+        return JS_ERR_READ_ONLY;
+    int r = check_empty(store, account, name);
+    if (r == 0)
+        r = js_store_drop_stream(store, account, name);
+    if (r < 0)
+        return r;
+    r = js_store_open_streams_dir(store, account, &streams);
+    if (r < 0)
+        return r;
+    char gone[300];
+    /* Out of sight first, by a name that servers finish deleting should we crash. */
+    snprintf(gone, sizeof gone, ".%s", name);
+    r = js_err_from_errno(-io->rename(io->ctx, streams, name, streams, gone));
+    fd = r == 0 ? io->open_dir(io->ctx, streams, gone) : -1;
+    if (r == 0 && fd < 0)
+        r = js_err_from_errno(-fd);
+    if (r == 0)
+        r = clear_dir(store, fd, "msgs");
+    if (r == 0)
+        r = clear_dir(store, fd, "obs");
+    for (size_t i = 0; r == 0 && i < sizeof files / sizeof files[0]; i++)
+        r = js_err_from_errno(-io->unlink(io->ctx, fd, files[i]));
+    if (fd >= 0)
+        io->close(io->ctx, fd);
+    if (r == 0)
+        r = js_err_from_errno(-io->rmdir(io->ctx, streams, gone));
+    else if (fd >= 0 || r == JS_ERR_NOT_EMPTY)
+        /* Something that is not ours stands in it: it keeps its name. */
+        (void)io->rename(io->ctx, streams, gone, streams, name);
+    if (r == 0)
+        r = sync_fd(store->env, streams);
+    io->close(io->ctx, streams);
+    return r;
+}

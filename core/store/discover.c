@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a SOURCE is (docs/jetfs.1, "SOURCE"). Only looks, except when a new store is asked for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "core/base/file.h"
+#include "core/base/limits.h"
+#include "core/store/store.h"
+
+void js_why(char *ret_why, size_t why_size, const char *format, ...) {
+    va_list ap;
+
+    if (!ret_why || !why_size)
+        return;
+    va_start(ap, format);
+    vsnprintf(ret_why, why_size, format, ap);
+    va_end(ap);
+}
+
+static bool is_dir(const struct js_env *env, int fd, const char *name) {
+    struct stat st;
+    return env->io->stat(env->io->ctx, fd, name, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_file(const struct js_env *env, int fd, const char *name) {
+    struct stat st;
+    return env->io->stat(env->io->ctx, fd, name, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+struct probe {
+    const struct js_env *env;
+    int fd;
+    bool any;          /* an entry at all */
+    bool any_streams;  /* a child directory that holds streams/ */
+    bool any_block;
+};
+
+static int probe_child(void *arg, const char *name) {
+    struct probe *p = arg;
+
+    p->any = true;
+    if (js_block_number_of(name, ".blk"))
+        p->any_block = true;
+    int fd = p->env->io->open_dir(p->env->io->ctx, p->fd, name);
+    if (fd >= 0) {
+        p->any_streams |= is_dir(p->env, fd, "streams");
+        p->env->io->close(p->env->io->ctx, fd);
+    }
+    return p->any_streams;
+}
+
+static struct probe probe(const struct js_env *env, int fd) {
+    struct probe p = {.env = env, .fd = fd};
+    (void)env->io->list(env->io->ctx, fd, probe_child, &p);
+    return p;
+}
+
+/* Name of the n-th directory from the end of an absolute path (1 = last). */
+static char *path_element(const struct js_env *env, const char *path, int n) {
+    const char *end = path + strlen(path);
+
+    for (;;) {
+        while (end > path && end[-1] == '/')
+            end--;
+        const char *start = end;
+        while (start > path && start[-1] != '/')
+            start--;
+        if (--n == 0 || start == path)
+            return js_strndup(env, start, n == 0 ? (size_t)(end - start) : 0);
+        end = start;
+    }
+}
+
+/* Names of the account and stream by where the directory lies. */
+static int names_by_path(struct js_store *s, const char *source) {
+    char path[4096];
+    ssize_t n = s->env->io->real_path(s->env->io->ctx, source, path, sizeof path);
+
+    if (n < 0)
+        path[0] = 0;
+    const char *account = s->options.account;
+    if (s->kind == JS_SOURCE_ACCOUNT) {
+        s->account = account ? js_strdup(s->env, account) : path_element(s->env, path, 1);
+    } else {
+        s->stream = path_element(s->env, path, 1);
+        s->account = account ? js_strdup(s->env, account) : path_element(s->env, path, 3);
+        if (!s->stream)
+            return JS_ERR_NOMEM;
+    }
+    return s->account ? 0 : JS_ERR_NOMEM;
+}
+
+static int make_dir(const struct js_env *env, int fd, const char *name, int *ret_fd) {
+    int r = env->io->mkdir(env->io->ctx, fd, name, 0700);
+    if (r < 0 && r != -EEXIST)
+        return js_err_from_errno(-r);
+    int sub = env->io->open_dir(env->io->ctx, fd, name);
+    if (sub < 0)
+        return js_err_from_errno(-sub);
+    *ret_fd = sub;
+    return 0;
+}
+
+/* jetstream/$G/streams below an empty directory, on disk. */
+static int make_store(struct js_store *s) {
+    static const char *const names[] = {"jetstream", "$G", "streams"};
+    const struct js_io *io = s->env->io;
+    int fd = s->fd, r = 0;
+
+    for (int i = 0; i < 3 && r == 0; i++) {
+        int sub = -1;
+        r = make_dir(s->env, fd, names[i], &sub);
+        if (r == 0)
+            r = js_err_from_errno(-io->fsync(io->ctx, fd));
+        if (fd != s->fd)
+            io->close(io->ctx, fd);
+        fd = r == 0 ? sub : s->fd;
+        if (r < 0 && sub >= 0)
+            io->close(io->ctx, sub);
+    }
+    if (fd != s->fd)
+        io->close(io->ctx, fd);
+    return r;
+}
+
+/* A backup: the file itself, or the directory that `nats stream backup` writes. */
+static int open_backup(struct js_store *s, int dirfd, const char *name, char *ret_why,
+                       size_t why_size) {
+    const struct js_io *io = s->env->io;
+    struct js_buf config = {.env = s->env};
+    int fd = io->open_file(io->ctx, dirfd, name, O_RDONLY, 0);
+
+    if (fd < 0)
+        return js_err_from_errno(-fd);
+    if (dirfd >= 0 && js_file_slurp(s->env, dirfd, "backup.json", JS_MAX_META_FILE, &config) == 0)
+        js_buf_append_u8(&config, 0);
+    int r = js_backup_open(s->env, fd, config.len ? (const char *)config.data : NULL, &s->backup,
+                           ret_why, why_size);
+    io->close(io->ctx, fd);
+    js_buf_done(&config);
+    if (r < 0)
+        return r;
+    s->kind = JS_SOURCE_BACKUP;
+    s->stream = js_strdup(s->env, js_backup_stream_name(s->backup));
+    s->account = js_strdup(s->env, s->options.account ? s->options.account : "");
+    return s->stream && s->account ? 0 : JS_ERR_NOMEM;
+}
+
+static int judge_dir(struct js_store *s, const char *source, char *ret_why, size_t why_size) {
+    const struct js_env *env = s->env;
+
+    if (is_dir(env, s->fd, "jetstream")) {
+        s->kind = JS_SOURCE_STORE;
+        return 0;
+    }
+    if (is_dir(env, s->fd, "streams")) {
+        s->kind = JS_SOURCE_ACCOUNT;
+        return names_by_path(s, source);
+    }
+    bool msgs = is_dir(env, s->fd, "msgs");
+    if (msgs && is_file(env, s->fd, "meta.inf")) {
+        s->kind = JS_SOURCE_STREAM;
+        return names_by_path(s, source);
+    }
+    if (is_file(env, s->fd, "stream.tar.s2"))
+        return open_backup(s, s->fd, "stream.tar.s2", ret_why, why_size);
+    if (is_file(env, s->fd, "stream.arc.s2"))
+        return open_backup(s, s->fd, "stream.arc.s2", ret_why, why_size);
+    struct probe p = probe(env, s->fd);
+    if (p.any_streams) {
+        s->kind = JS_SOURCE_JETSTREAM;
+        return 0;
+    }
+    if (msgs) {
+        int fd = env->io->open_dir(env->io->ctx, s->fd, "msgs");
+        if (fd >= 0) {
+            struct probe m = probe(env, fd);
+            env->io->close(env->io->ctx, fd);
+            if (m.any_block) {
+                s->kind = JS_SOURCE_STREAM;
+                return names_by_path(s, source);
+            }
+        }
+    }
+    if (!p.any && (s->options.flags & JS_OPEN_RW) && (s->options.flags & JS_OPEN_CREATE)) {
+        s->kind = JS_SOURCE_STORE;
+        return make_store(s);
+    }
+    js_why(ret_why, why_size,
+           "not a JetStream store (looked for jetstream/, */streams/, streams/, meta.inf with "
+           "msgs/, stream.tar.s2%s)",
+           p.any ? "" : "; the directory is empty: a new store needs rw");
+    return JS_ERR_NOT_A_STORE;
+}
+
+int js_store_discover(struct js_store *store, const char *source, char *ret_why,
+                      size_t why_size) {
+    const struct js_io *io = store->env->io;
+    struct stat st;
+    int r = io->stat(io->ctx, -1, source, &st);
+    bool create = (store->options.flags & JS_OPEN_RW) && (store->options.flags & JS_OPEN_CREATE);
+
+    store->fd = -1;
+    if (r == -ENOENT && create) {
+        r = io->mkdir(io->ctx, -1, source, 0700);
+        if (r == 0)
+            r = io->stat(io->ctx, -1, source, &st);
+    }
+    if (r < 0) {
+        js_why(ret_why, why_size, "%s", js_err_text(js_err_from_errno(-r)));
+        return js_err_from_errno(-r);
+    }
+    if (S_ISREG(st.st_mode))
+        return open_backup(store, -1, source, ret_why, why_size);
+    if (!S_ISDIR(st.st_mode)) {
+        js_why(ret_why, why_size, "neither a directory nor a backup file");
+        return JS_ERR_NOT_A_STORE;
+    }
+    store->fd = io->open_dir(io->ctx, -1, source);
+    if (store->fd < 0) {
+        r = js_err_from_errno(-store->fd);
+        store->fd = -1;
+        js_why(ret_why, why_size, "%s", js_err_text(r));
+        return r;
+    }
+    r = judge_dir(store, source, ret_why, why_size);
+    if (r < 0 && ret_why && why_size && !ret_why[0])
+        js_why(ret_why, why_size, "%s", js_err_text(r));
+    return r;
+}
+
+int js_store_open_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+    const struct js_io *io = s->env->io;
+    int base = s->fd, fd;
+
+    if (s->kind == JS_SOURCE_ACCOUNT) {
+        if (strcmp(account, s->account) != 0)
+            return JS_ERR_NO_ACCOUNT;
+        fd = io->open_dir(io->ctx, base, "streams");
+        if (fd < 0)
+            return js_err_from_errno(-fd);
+        *ret_fd = fd;
+        return 0;
+    }
+    if (s->kind != JS_SOURCE_STORE && s->kind != JS_SOURCE_JETSTREAM)
+        return JS_ERR_NO_ACCOUNT;
+    if (!*account || account[0] == '.' || strchr(account, '/'))
+        return JS_ERR_NO_ACCOUNT;
+    int jet = -1;
+    if (s->kind == JS_SOURCE_STORE) {
+        jet = base = io->open_dir(io->ctx, s->fd, "jetstream");
+        if (base < 0)
+            return js_err_from_errno(-base);
+    }
+    int acc = io->open_dir(io->ctx, base, account);
+    if (jet >= 0)
+        io->close(io->ctx, jet);
+    if (acc < 0)
+        return acc == -ENOENT ? JS_ERR_NO_ACCOUNT : js_err_from_errno(-acc);
+    fd = io->open_dir(io->ctx, acc, "streams");
+    io->close(io->ctx, acc);
+    if (fd < 0)
+        return fd == -ENOENT ? JS_ERR_NO_ACCOUNT : js_err_from_errno(-fd);
+    *ret_fd = fd;
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store: what SOURCE is, its accounts, and the streams that are open. Lock order: the store's
+ * mutex before a stream's lock; a stream is read in without the mutex held, others wait for it.
+ */
+#ifndef JS_STORE_H
+#define JS_STORE_H
+
+#include "core/store/backup.h"
+#include "core/stream/stream.h"
+
+struct js_open_stream {
+    struct js_open_stream *next;
+    struct js_stream *stream; /* the store's own reference; NULL while it is being opened */
+    char *account;
+    char *name;
+};
+
+struct js_store {
+    const struct js_env *env;
+    struct js_store_options options;
+    enum js_source_kind kind;
+    int fd;        /* the source directory; -1 for a backup */
+    char *account; /* of an account's or stream's directory, and of backups ("" if unknown) */
+    char *stream;  /* name of the only stream (stream directory, backup) */
+    struct js_backup *backup;
+    struct js_cache cache;
+    pthread_mutex_t mu;
+    pthread_cond_t opened;
+    /* guarded by mu: */
+    struct js_open_stream *streams;
+    uint64_t next_identity;
+};
+
+/* ---- discover.c -------------------------------------------------------------------------------- */
+
+/* Finds out what SOURCE is and fills kind, fd, account, stream, backup. */
+int js_store_discover(struct js_store *store, const char *source, char *ret_why, size_t why_size);
+/* Opens the directory that holds an account's streams. NO_ACCOUNT. */
+int js_store_open_streams_dir(struct js_store *store, const char *account, int *ret_fd);
+
+/* ---- store.c ------------------------------------------------------------------------------------ */
+
+/* Finishes and forgets an open stream (its directory is about to go). First error. */
+int js_store_drop_stream(struct js_store *store, const char *account, const char *name);
+
+void js_why(char *ret_why, size_t why_size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

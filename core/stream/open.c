@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening a stream: meta, index.db, then every block once, in order. Nothing is written. What each
+ * source of knowledge is trusted for is told in docs/disk-format.md ("Reading a stream").
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/limits.h"
+#include "core/format/block_idx.h"
+#include "core/stream/scan_pool.h"
+#include "core/stream/stream.h"
+
+struct numbers {
+    const struct js_env *env;
+    struct js_stream *stream;
+    uint32_t *list;
+    size_t count, cap;
+    int error;
+};
+
+static int add_number(struct numbers *n, uint32_t number) {
+    if (n->count == n->cap) {
+        size_t cap = n->cap ? n->cap * 2 : 64;
+        uint32_t *p = js_realloc_array(n->env, n->list, cap, sizeof *p);
+        if (!p)
+            return JS_ERR_NOMEM;
+        n->list = p;
+        n->cap = cap;
+    }
+    n->list[n->count++] = number;
+    return 0;
+}
+
+static bool ends_with(const char *s, const char *suffix) {
+    size_t a = strlen(s), b = strlen(suffix);
+    return a >= b && strcmp(s + a - b, suffix) == 0;
+}
+
+static int on_name(void *ctx, const char *name) {
+    struct numbers *n = ctx;
+    uint32_t number = js_block_number_of(name, ".blk");
+
+    if (number)
+        return add_number(n, number);
+    if (ends_with(name, ".blk")) {
+        char path[300];
+        snprintf(path, sizeof path, "msgs/%s", name);
+        struct js_problem p = {.verdict = JS_HEALTH_UNKNOWN_FORMAT, .file = path};
+        return js_stream_report(n->stream, &p, "not a name that servers give to a block; not read");
+    }
+    return 0;
+}
+
+static int cmp_u32(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Blocks on disk, ascending. */
+static int list_blocks(struct js_stream *s, struct numbers *n) {
+    int r = js_files_list_msgs(&s->files, on_name, n);
+
+    if (r == JS_ERR_NO_ENTRY) {
+        struct js_problem p = {.verdict = JS_HEALTH_DAMAGED, .file = "msgs"};
+        if (s->files.backup) /* a stream that was empty when it was backed up */
+            return 0;
+        return js_stream_report(s, &p, "the directory of the messages is missing");
+    }
+    if (r < 0)
+        return r;
+    if (n->count)
+        qsort(n->list, n->count, sizeof *n->list, cmp_u32);
+    return 0;
+}
+
+/* How the index is used for this opening. */
+struct index_use {
+    bool speaks;       /* its deletions hold for the blocks that it lists */
+    size_t upto_rec;   /* in its last block: records before this one */
+    bool cut;          /* the last block ends before what the index knew */
+    js_seq_t floor;    /* LastSeq never goes below */
+    js_time_t floor_time;
+};
+
+static const struct js_index_block *index_entry(const struct js_index_db *ix, uint32_t number) {
+    size_t lo = 0, hi = ix->num_blocks;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (ix->blocks[mid].number < number)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < ix->num_blocks && ix->blocks[lo].number == number ? &ix->blocks[lo] : NULL;
+}
+
+/* An index that is older than the blocks: looks for its last record in its last block. */
+static int place_stale_index(struct js_stream *s, struct index_use *use) {
+    struct js_block_key *key = NULL;
+    struct js_scan scan;
+    js_seq_t highest = 0;
+
+    js_scan_init(&scan, s->env);
+    int r = js_stream_scan_block(s, s->index->last_block, &key, &scan);
+    js_free(s->env, key);
+    if (r < 0 || scan.verdict != JS_SCAN_OK) {
+        js_scan_done(&scan);
+        return r;
+    }
+    for (size_t i = 0; i < scan.count; i++) {
+        const struct js_scan_rec *rec = &scan.recs[i];
+        const uint8_t *sum = scan.data.data + rec->off + rec->len - 8;
+        if (!(rec->seq & JS_SEQ_TOMBSTONE) && (rec->seq & JS_SEQ_MASK) > highest)
+            highest = rec->seq & JS_SEQ_MASK;
+        if (memcmp(sum, s->index->last_sum, 8) == 0) {
+            use->speaks = true;
+            use->upto_rec = i + 1;
+        }
+    }
+    if (!use->speaks && highest && highest < s->index->last_seq)
+        use->speaks = use->cut = true;
+    js_scan_done(&scan);
+    return 0;
+}
+
+static int decide_index(struct js_stream *s, struct index_use *use) {
+    *use = (struct index_use){.upto_rec = SIZE_MAX};
+    if (!s->index)
+        return 0;
+    use->floor = s->index->last_seq;
+    use->floor_time = s->index->last_time;
+    if (s->index_fresh) {
+        use->speaks = true;
+        return 0;
+    }
+    return place_stale_index(s, use);
+}
+
+/* N.idx of 2.9: its first sequence and deletions count even when it is stale. */
+static int load_idx(struct js_stream *s, uint32_t number, const struct js_scan_item *item,
+                    struct js_block_idx *idx, bool *ret_found) {
+    struct js_buf file = {.env = s->env}, plain = {.env = s->env};
+    char path[32];
+
+    *ret_found = false;
+    snprintf(path, sizeof path, "msgs/%u.idx", number);
+    int r = js_files_slurp(&s->files, path, JS_MAX_STATE_FILE, &file);
+    if (r == JS_ERR_NO_ENTRY) {
+        r = 0;
+        goto out;
+    }
+    if (r == 0 && item->key)
+        r = js_unseal_with_nonce(item->key->cipher, item->key->seed, item->key->nonce, file.data,
+                                 file.len, &plain);
+    else if (r == 0)
+        js_buf_append(&plain, file.data, file.len);
+    if (r == 0 && plain.failed)
+        r = JS_ERR_NOMEM;
+    if (r == 0)
+        r = js_block_idx_decode(s->env, plain.data, plain.len, idx);
+    if (r == 0) {
+        *ret_found = true;
+    } else if (r != JS_ERR_NOMEM) {
+        struct js_problem p = {.verdict = JS_HEALTH_DAMAGED, .file = path};
+        r = js_stream_report(s, &p, "cannot be used: %s", js_err_text(r));
+    }
+out:
+    js_buf_done(&file);
+    js_buf_done(&plain);
+    return r;
+}
+
+static void prior_from_index(const struct js_stream *s, const struct js_index_block *e,
+                             const struct index_use *use, struct js_block_prior *prior) {
+    bool last = e->number == s->index->last_block;
+
+    prior->first = e->first_seq;
+    prior->deleted = &e->deleted;
+    prior->upto = e->last_seq;
+    prior->upto_rec = last && !use->cut ? use->upto_rec : SIZE_MAX;
+    prior->last = e->last_seq;
+    prior->last_time = e->last_time;
+    prior->fresh = s->index_fresh || (use->cut && last);
+    prior->gaps_only = use->cut && last;
+}
+
+static void prior_from_idx(const struct js_block_idx *idx, const struct js_scan *scan,
+                           struct js_block_prior *prior) {
+    bool trusted = memcmp(idx->last_sum, scan->last_sum, 8) == 0 ||
+                   (scan->file_size == 0 && idx->msgs == 0);
+
+    prior->first = idx->first_seq;
+    prior->deleted = &idx->deleted;
+    if (trusted) {
+        prior->last = idx->last_seq;
+        prior->last_time = idx->last_time;
+    }
+}
+
+/* Where the sequences of a scanned block begin; 0 when it does not tell. */
+static js_seq_t first_position(const struct js_scan_item *item) {
+    js_seq_t tomb = 0;
+
+    if (!item || item->error || item->scan.verdict != JS_SCAN_OK)
+        return 0;
+    for (size_t i = 0; i < item->scan.count; i++) {
+        uint64_t seq = item->scan.recs[i].seq;
+        if (!(seq & JS_SEQ_TOMBSTONE))
+            return seq & JS_SEQ_MASK;
+        if ((seq & JS_SEQ_MASK) >= tomb)
+            tomb = (seq & JS_SEQ_MASK) + 1;
+    }
+    return tomb;
+}
+
+static int ingest_item(struct js_stream *s, const struct index_use *use, struct js_scan_item *item,
+                       const struct js_scan_item *next, struct js_tombs *tombs) {
+    struct js_block_prior prior = {.newest = next == NULL};
+    struct js_block_idx idx = {0};
+    const struct js_index_block *e = NULL;
+    bool has_idx = false;
+    int r = item->error;
+
+    if (r == 0 && use->speaks) {
+        e = index_entry(s->index, item->scan.number);
+        if (e)
+            prior_from_index(s, e, use, &prior);
+        else if (item->scan.number <= s->index->last_block)
+            prior.first = UINT64_MAX; /* a leftover: the index says that nothing in it counts */
+    } else if (r == 0 && item->scan.verdict == JS_SCAN_OK) {
+        r = load_idx(s, item->scan.number, item, &idx, &has_idx);
+        if (has_idx)
+            prior_from_idx(&idx, &item->scan, &prior);
+    }
+    if (r == 0)
+        r = js_stream_ingest(s, &item->scan, item->key, &prior, first_position(next), tombs);
+    else
+        js_free(s->env, item->key);
+    item->key = NULL;
+    js_block_idx_done(&idx);
+    return r;
+}
+
+static int scan_all(struct js_stream *s, const struct index_use *use, const struct numbers *n,
+                    struct js_tombs *tombs) {
+    struct js_scan_pool *pool;
+    int r = js_scan_pool_begin(s, n->list, n->count, &pool);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n->count && r == 0; i++) {
+        struct js_scan_item *item = js_scan_pool_item(pool, i);
+        r = ingest_item(s, use, item, js_scan_pool_item(pool, i + 1), tombs);
+        if (r == 0 && i + 1 < n->count)
+            js_slots_trim(&s->blocks[s->num_blocks - 1]->slots, s->env);
+        js_scan_pool_release(pool, i);
+    }
+    js_scan_pool_end(pool);
+    return r;
+}
+
+/* Blocks that a fresh index lists but that are gone get a place, so that what is lost shows. */
+static int add_missing(struct js_stream *s, const struct index_use *use, struct numbers *n) {
+    if (!s->index || !use->speaks)
+        return 0;
+    size_t on_disk = n->count;
+    for (size_t i = 0; i < s->index->num_blocks; i++) {
+        const struct js_index_block *e = &s->index->blocks[i];
+        bool there = bsearch(&e->number, n->list, on_disk, sizeof *n->list, cmp_u32) != NULL;
+        if (!there && s->index_fresh && e->last_seq >= e->first_seq) {
+            int r = add_number(n, e->number);
+            if (r < 0)
+                return r;
+        }
+    }
+    if (n->count > on_disk)
+        qsort(n->list, n->count, sizeof *n->list, cmp_u32);
+    return 0;
+}
+
+void js_stream_find_first(struct js_stream *s) {
+    size_t bi;
+    uint32_t slot;
+
+    if (!js_stream_slot_from(s, 0, true, &bi, &slot)) {
+        s->first_seq = s->last_seq ? s->last_seq + 1 : 0;
+        s->first_time = 0;
+        return;
+    }
+    struct js_block *b = s->blocks[bi];
+    s->first_seq = js_slot_seq(&b->slots, slot);
+    s->first_time = 0;
+    if (b->slots.len[slot] == JS_LEN_DAMAGED)
+        return;
+    struct js_msg msg;
+    if (js_stream_slot_msg(s, b, slot, false, &msg) == 0) {
+        s->first_time = msg.time;
+        js_msg_release(&msg);
+    }
+}
+
+/* First and last of the stream, once all blocks are in. */
+static void set_bounds(struct js_stream *s, const struct index_use *use) {
+    if (use->floor > s->last_seq || (use->floor == s->last_seq && s->index_fresh)) {
+        s->last_seq = use->floor;
+        s->last_time = use->floor_time;
+    }
+    js_stream_find_first(s);
+    if (s->index_fresh && s->msgs == 0 && s->lost == 0)
+        s->first_seq = s->index->first_seq;
+}
+
+int js_stream_load(struct js_stream *s) {
+    struct numbers n = {.env = s->env, .stream = s};
+    struct js_tombs tombs = {.env = s->env};
+    struct index_use use = {0};
+
+    js_subjects_init(&s->subjects, s->env);
+    int r = js_stream_load_meta(s);
+    if (r == 0)
+        r = list_blocks(s, &n);
+    /* Without the key nothing more can be told. */
+    if (r == 0 && (s->health == JS_HEALTH_NO_KEY || s->health == JS_HEALTH_WRONG_KEY))
+        goto out;
+    if (r == 0)
+        r = js_stream_load_index(s, n.list, n.count);
+    if (r == 0)
+        r = decide_index(s, &use);
+    if (r == 0)
+        r = add_missing(s, &use, &n);
+    if (r == 0)
+        r = scan_all(s, &use, &n, &tombs);
+    if (r == 0)
+        r = js_stream_apply_tombs(s, &tombs);
+    if (r == 0)
+        set_bounds(s, &use);
+    js_stream_drop_index(s);
+out:
+    js_free(s->env, n.list);
+    js_free(s->env, tombs.list);
+    return r;
+}
+
+void js_stream_unload(struct js_stream *s) {
+    js_cache_drop(s->cache, s->identity, 0);
+    for (size_t i = 0; i < s->num_blocks; i++) {
+        struct js_block *b = s->blocks[i];
+        if (b->key) {
+            js_wipe(b->key, sizeof *b->key);
+            js_free(s->env, b->key);
+        }
+        js_slots_done(&b->slots, s->env);
+        js_free(s->env, b);
+    }
+    js_free(s->env, s->blocks);
+    s->blocks = NULL;
+    s->num_blocks = s->cap_blocks = 0;
+    js_stream_drop_index(s);
+    if (s->subjects.env)
+        js_subjects_done(&s->subjects);
+    js_stream_config_done(&s->config);
+    s->has_config = s->encrypted = s->has_seed = false;
+    js_wipe(&s->seed, sizeof s->seed);
+    js_stream_clear_problems(s);
+    s->msgs = s->bytes = s->lost = 0;
+    s->first_seq = s->last_seq = 0;
+    s->first_time = s->last_time = 0;
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a block's number to bytes: whole blocks through the cache, single records of plain blocks by
+ * reading a few bytes. */
+#include <stdio.h>
+
+#include "core/base/bytes.h"
+#include "core/base/file.h"
+#include "core/base/limits.h"
+#include "core/block/repair.h"
+#include "core/format/s2.h"
+#include "core/stream/stream.h"
+
+int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_key **ret_key,
+                        enum js_scan_verdict *ret_verdict) {
+    struct js_buf file = {.env = s->env};
+    char path[32], context[300];
+
+    *ret_verdict = JS_SCAN_OK;
+    snprintf(path, sizeof path, "msgs/%u.key", number);
+    int r = js_files_slurp(&s->files, path, JS_MAX_KEY_FILE, &file);
+    if (r == JS_ERR_NO_ENTRY) {
+        js_buf_done(&file);
+        *ret_key = NULL;
+        /* An encrypted stream's block without key file may still be plain (a restored backup):
+         * the walk will tell. */
+        return 0;
+    }
+    if (r < 0) {
+        js_buf_done(&file);
+        *ret_verdict = JS_SCAN_BAD_KEY_FILE;
+        return r == JS_ERR_NOMEM ? r : 0;
+    }
+    struct js_block_key *key = js_malloc(s->env, sizeof *key);
+    if (!key) {
+        js_buf_done(&file);
+        return JS_ERR_NOMEM;
+    }
+    snprintf(context, sizeof context, "%s:%u", s->name, number);
+    r = js_stream_open_key(s, file.data, file.len, context, key);
+    js_buf_done(&file);
+    if (r == 0) {
+        *ret_key = key;
+        return 0;
+    }
+    js_free(s->env, key);
+    *ret_key = NULL;
+    if (r == JS_ERR_NO_KEY)
+        *ret_verdict = JS_SCAN_NO_KEY;
+    else if (r == JS_ERR_WRONG_KEY) /* right for the stream, so this file is damaged */
+        *ret_verdict = s->has_seed ? JS_SCAN_BAD_KEY_FILE : JS_SCAN_WRONG_KEY;
+    else if (r == JS_ERR_CORRUPT)
+        *ret_verdict = JS_SCAN_BAD_KEY_FILE;
+    else
+        return r;
+    return 0;
+}
+
+/* Reads a whole extent into scan->raw. */
+static int read_raw(struct js_stream *s, uint32_t number, struct js_scan *scan) {
+    struct js_extent ext;
+    int r = js_files_open_block(&s->files, number, &ext);
+
+    if (r < 0)
+        return r;
+    scan->file_size = ext.len;
+    if (ext.len > JS_MAX_BLOCK_FILE) {
+        js_extent_close(s->env, &ext);
+        return JS_ERR_TOO_BIG;
+    }
+    r = js_buf_reserve(&scan->raw, ext.len ? ext.len : 1);
+    if (r == 0) {
+        ssize_t n = js_file_read(s->env, ext.fd, scan->raw.data, ext.len, ext.off);
+        if (n < 0)
+            r = (int)n;
+        else
+            scan->raw.len = (size_t)n;
+    }
+    js_extent_close(s->env, &ext);
+    return r;
+}
+
+static bool rule_known(void *ctx, const char *subject, size_t len) {
+    return js_stream_knows_subject(ctx, subject, len);
+}
+
+int js_stream_scan_block(struct js_stream *s, uint32_t number, struct js_block_key **ret_key,
+                         struct js_scan *scan) {
+    struct js_subject_rule rule = {.known = rule_known, .ctx = s};
+    struct js_hash_key hash_key;
+
+    js_scan_reset(scan);
+    scan->number = number;
+    *ret_key = NULL;
+    int r = js_stream_block_key(s, number, ret_key, &scan->verdict);
+    if (r < 0)
+        return r;
+    r = read_raw(s, number, scan);
+    if (r == JS_ERR_NOMEM)
+        return r;
+    if (r == JS_ERR_TOO_BIG) {
+        scan->verdict = JS_SCAN_UNKNOWN;
+        return 0;
+    }
+    if (r < 0) {
+        scan->verdict = r == JS_ERR_NO_ENTRY ? JS_SCAN_MISSING : JS_SCAN_UNREADABLE;
+        scan->error = r;
+        return 0;
+    }
+    if (scan->verdict != JS_SCAN_OK)
+        return 0;
+    r = js_scan_decode(scan, *ret_key);
+    if (r < 0 || scan->verdict != JS_SCAN_OK)
+        return r;
+    js_hash_key_of_block(&hash_key, s->name, number);
+    r = js_scan_walk(scan, scan->data.data, scan->data.len, &hash_key, &rule);
+    if (r == 0 && s->encrypted && !*ret_key && scan->count == 0 && scan->data.len)
+        scan->verdict = JS_SCAN_NO_KEY; /* not plain after all */
+    return r;
+}
+
+/* Decodes into a cache entry, faults tolerated (they were reported when the block was scanned). */
+static void ignore_bad(void *ctx, const struct js_s2_bad *bad) {
+    (void)ctx;
+    (void)bad;
+}
+
+static int decode_entry(struct js_stream *s, struct js_block *b, struct js_extent *ext,
+                        struct js_cached **ret) {
+    uint32_t slots = b->slots.count;
+    struct js_cached *e = js_cached_new(s->env, ext->len ? ext->len : 1, slots);
+
+    if (!e)
+        return JS_ERR_NOMEM;
+    ssize_t n = js_file_read(s->env, ext->fd, e->data, ext->len, ext->off);
+    int r = n < 0 ? (int)n : 0;
+    if (r == 0) {
+        e->len = (size_t)n;
+        if (b->key)
+            r = js_block_xor(b->key, 0, e->data, e->len);
+    }
+    if (r == 0 && js_cmp_is(e->data, e->len)) {
+        struct js_buf out = {.env = s->env};
+        (void)js_buf_reserve(&out, b->raw_size ? b->raw_size : 1);
+        r = js_cmp_decode(e->data, e->len, JS_MAX_BLOCK_FILE, &out, ignore_bad, NULL);
+        if (r != JS_ERR_NOMEM) {
+            js_free(s->env, e->data);
+            e->data = out.data;
+            e->len = out.len;
+            e->cap = out.cap;
+            r = 0;
+        } else {
+            js_buf_done(&out);
+        }
+    }
+    if (r < 0) {
+        js_cached_unref(e);
+        return r;
+    }
+    *ret = e;
+    return 0;
+}
+
+int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cached **ret_bytes) {
+    struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
+    struct js_extent ext;
+
+    /* A copy from before the latest appends lacks their flags and bytes. */
+    if (e && e->checked_slots >= b->slots.count && (e->len >= b->good_size || b->compressed)) {
+        *ret_bytes = e;
+        return 0;
+    }
+    js_cached_unref(e);
+    if (b->unreadable)
+        return JS_ERR_BAD_MSG;
+    int r = js_files_open_block(&s->files, b->number, &ext);
+    if (r < 0)
+        return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
+    if (ext.len > JS_MAX_BLOCK_FILE)
+        r = JS_ERR_TOO_BIG;
+    else
+        r = decode_entry(s, b, &ext, &e);
+    js_extent_close(s->env, &ext);
+    if (r < 0)
+        return r;
+    e->owner = s->identity;
+    e->number = b->number;
+    e->version = b->version;
+    js_cache_put(s->cache, e);
+    *ret_bytes = e;
+    return 0;
+}
+
+int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
+                         struct js_cached **ret_bytes, const uint8_t **ret_at) {
+    struct js_cached *e;
+    struct js_extent ext;
+    int r;
+
+    if (b->unreadable)
+        return JS_ERR_BAD_MSG;
+    if (b->compressed) {
+        r = js_stream_block_bytes(s, b, &e);
+        if (r < 0)
+            return r;
+        if (off > e->len || len > e->len - off) {
+            js_cached_unref(e);
+            return JS_ERR_BAD_MSG;
+        }
+        *ret_bytes = e;
+        *ret_at = e->data + off;
+        return 0;
+    }
+    r = js_files_open_block(&s->files, b->number, &ext);
+    if (r < 0)
+        return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
+    e = js_cached_new(s->env, len, 0);
+    if (!e) {
+        js_extent_close(s->env, &ext);
+        return JS_ERR_NOMEM;
+    }
+    ssize_t n = off + len <= ext.len ? js_file_read(s->env, ext.fd, e->data, len, ext.off + off)
+                                     : (ssize_t)JS_ERR_BAD_MSG;
+    js_extent_close(s->env, &ext);
+    if (n >= 0 && (size_t)n < len)
+        n = JS_ERR_BAD_MSG;
+    if (n >= 0 && b->key)
+        n = js_block_xor(b->key, off, e->data, len);
+    if (n < 0) {
+        js_cached_unref(e);
+        return (int)n;
+    }
+    e->len = len;
+    *ret_bytes = e;
+    *ret_at = e->data;
+    return 0;
+}
+
+/* Splits the record at p by what the index knows (lengths that were repaired at the scan). */
+static bool view_slot(struct js_stream *s, const struct js_block *b, uint32_t slot,
+                      const uint8_t *p, struct js_record *ret) {
+    const struct js_slots *sl = &b->slots;
+    const struct js_subject_line *line = &s->subjects.lines[sl->sid[slot]];
+    uint32_t hlen = sl->hlen[slot];
+    uint32_t len = sl->len[slot];
+    uint32_t fixed = JS_MIN_RECORD + (hlen ? 4 : 0);
+
+    if (len < fixed || line->len > len - fixed)
+        return false;
+    uint32_t body = len - fixed - line->len;
+    const uint8_t *rest = p + JS_RECORD_HEAD + line->len;
+    if (hlen) {
+        if (hlen == UINT16_MAX)
+            hlen = js_get32(rest);
+        rest += 4;
+        if (hlen > body)
+            return false;
+    }
+    *ret = (struct js_record){
+        .len = len,
+        .has_hdr = hlen != 0,
+        .seq = js_get64(p + 4) & JS_SEQ_MASK,
+        .time = (js_time_t)js_get64(p + 12),
+        .subject = p + JS_RECORD_HEAD,
+        .subject_len = line->len,
+        .hdr = hlen ? rest : NULL,
+        .hdr_len = hlen,
+        .data = rest + hlen,
+        .data_len = body - hlen,
+        .sum = p + len - 8,
+    };
+    return true;
+}
+
+/* Verified once per cached copy; the flags are only hints, so relaxed order is enough. */
+static bool already_checked(struct js_cached *e, uint32_t slot) {
+    return e->checked && slot < e->checked_slots &&
+           (atomic_load_explicit(&e->checked[slot >> 6], memory_order_relaxed) >> (slot & 63) & 1);
+}
+
+static void set_checked(struct js_cached *e, uint32_t slot) {
+    if (e->checked && slot < e->checked_slots)
+        atomic_fetch_or_explicit(&e->checked[slot >> 6], 1ull << (slot & 63),
+                                 memory_order_relaxed);
+}
+
+int js_stream_slot_msg(struct js_stream *s, struct js_block *b, uint32_t slot, bool whole_block,
+                       struct js_msg *ret_msg) {
+    struct js_cached *e = NULL;
+    const uint8_t *p;
+    struct js_record rec;
+    uint32_t off = b->slots.off[slot], len = b->slots.len[slot];
+    int r;
+
+    if (len == JS_LEN_DAMAGED)
+        return JS_ERR_BAD_MSG;
+    if (whole_block || b->compressed) {
+        r = js_stream_block_bytes(s, b, &e);
+        if (r < 0)
+            return r;
+        if (off > e->len || len > e->len - off) {
+            js_cached_unref(e);
+            return JS_ERR_BAD_MSG;
+        }
+        p = e->data + off;
+    } else {
+        e = js_cache_get(s->cache, s->identity, b->number, b->version);
+        if (e && off <= e->len && len <= e->len - off) {
+            p = e->data + off;
+        } else {
+            js_cached_unref(e);
+            r = js_stream_block_part(s, b, off, len, &e, &p);
+            if (r < 0)
+                return r;
+        }
+    }
+    if (!view_slot(s, b, slot, p, &rec) || rec.seq != js_slot_seq(&b->slots, slot) ||
+        (!already_checked(e, slot) && !js_record_verify(&rec, &b->hash_key, p))) {
+        js_cached_unref(e);
+        return JS_ERR_BAD_MSG;
+    }
+    set_checked(e, slot);
+    *ret_msg = (struct js_msg){
+        .seq = rec.seq,
+        .time = rec.time,
+        .subject = (const char *)rec.subject,
+        .subject_len = rec.subject_len,
+        .hdr = rec.hdr,
+        .hdr_len = rec.hdr_len,
+        .data = rec.data,
+        .data_len = rec.data_len,
+        .owner = e,
+    };
+    return 0;
+}
+
+int js_stream_slot_sizes(struct js_stream *s, struct js_block *b, uint32_t slot, uint32_t *ret_hdr,
+                         uint32_t *ret_payload) {
+    const struct js_slots *sl = &b->slots;
+    uint32_t slen = s->subjects.lines[sl->sid[slot]].len;
+    uint32_t hlen = sl->hlen[slot];
+
+    if (hlen == UINT16_MAX) {
+        struct js_msg msg;
+        int r = js_stream_slot_msg(s, b, slot, false, &msg);
+        if (r < 0)
+            return r;
+        hlen = (uint32_t)msg.hdr_len;
+        js_msg_release(&msg);
+    }
+    *ret_hdr = hlen;
+    *ret_payload = sl->len[slot] - JS_MIN_RECORD - slen - (hlen ? hlen + 4 : 0);
+    return 0;
+}
+
+void js_msg_release(struct js_msg *msg) {
+    js_cached_unref(msg->owner);
+    msg->owner = NULL;
+}

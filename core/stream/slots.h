@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the index knows of each message of a block: offset, record length, header length, subject id
+ * and the distance to the next message of the same subject: 18 bytes a message.
+ *
+ * Dense: slot i is sequence base + i; holes (deleted) have len 0. When sequences are so thin that
+ * holes would cost more than the messages, the slots are kept sparse: only what was there, with a
+ * sorted array of sequences. A removed message keeps its slot (len 0) and its next, so that chains
+ * pass over it.
+ */
+#ifndef JS_SLOTS_H
+#define JS_SLOTS_H
+
+#include "core/base/mem.h"
+
+#define JS_LEN_DAMAGED UINT32_MAX /* known to be there, not readable; off is the damaged stretch */
+#define JS_NEXT_FAR UINT32_MAX    /* the distance does not fit: search */
+#define JS_NO_SLOT UINT32_MAX
+
+struct js_slots {
+    js_seq_t base; /* dense: sequence of slot 0 */
+    uint32_t count, cap;
+    bool sparse;
+    uint32_t *off;
+    uint32_t *len; /* record length; 0 = not live; JS_LEN_DAMAGED */
+    uint32_t *sid; /* subject id; JS_NO_ID for damaged ones */
+    uint32_t *next; /* distance to the next of the subject; 0 = none (yet) */
+    uint16_t *hlen; /* header length, 65535 = look at the record */
+    js_seq_t *seqs; /* sparse only */
+    uint32_t used;  /* slots that ever held a message */
+};
+
+struct js_slot_value {
+    uint32_t off, len, sid;
+    uint16_t hlen;
+};
+
+void js_slots_done(struct js_slots *slots, const struct js_env *env);
+/* Appends a sequence above all present. NOMEM. */
+int js_slots_append(struct js_slots *slots, const struct js_env *env, js_seq_t seq,
+                    const struct js_slot_value *value, uint32_t *ret_slot);
+/* The slot of a sequence (live or removed), or JS_NO_SLOT. */
+uint32_t js_slots_find(const struct js_slots *slots, js_seq_t seq);
+/* First slot whose sequence is >= seq; count if none. */
+uint32_t js_slots_lower(const struct js_slots *slots, js_seq_t seq);
+
+static inline js_seq_t js_slot_seq(const struct js_slots *slots, uint32_t slot) {
+    return slots->sparse ? slots->seqs[slot] : slots->base + slot;
+}
+
+static inline bool js_slot_live(const struct js_slots *slots, uint32_t slot) {
+    uint32_t len = slots->len[slot];
+    return len != 0 && len != JS_LEN_DAMAGED;
+}
+
+/* Gives back memory that growing took too much of (a sealed block). */
+void js_slots_trim(struct js_slots *slots, const struct js_env *env);
+uint64_t js_slots_memory(const struct js_slots *slots);
+
+#endif

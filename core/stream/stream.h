@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stream in memory: its configuration, its blocks with their slots (core/stream/slots.h), its
+ * subjects (core/stream/subjects.h) and what was found wrong.
+ *
+ * Locking: `lock` covers everything below it; readers share it (also while they read a block),
+ * appends, removals and refreshes take it alone. Lock order: store, stream, cache. Callbacks of
+ * subscribers run without any lock.
+ */
+#ifndef JS_STREAM_H
+#define JS_STREAM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/block/cache.h"
+#include "core/block/scan.h"
+#include "core/format/crypto.h"
+#include "core/format/index_db.h"
+#include "core/format/meta.h"
+#include "core/stream/files.h"
+#include "core/stream/slots.h"
+#include "core/stream/subjects.h"
+
+/* A block and what the index knows of it. */
+struct js_block {
+    uint32_t number;
+    uint32_t version; /* grows when the file is replaced; names cached copies */
+    bool compressed;
+    bool unreadable; /* nothing of it can be decoded (key, format, I/O) */
+    struct js_block_key *key; /* NULL: plain */
+    struct js_hash_key hash_key;
+    uint64_t file_size;
+    uint64_t raw_size;   /* decoded */
+    uint64_t good_size;  /* decoded bytes up to the end of the last good record */
+    uint8_t last_sum[8]; /* of the last good record */
+    js_seq_t search_first; /* ascending over the blocks: where sequences of this block begin */
+    js_seq_t pos_last;   /* highest sequence any record of it showed */
+    js_time_t pos_last_time;
+    js_time_t min_time, max_time; /* over live messages; 0 when none were seen */
+    uint64_t msgs, bytes, payload_bytes, hdr_bytes, subject_bytes; /* live */
+    uint64_t removals;
+    struct js_slots slots;
+    /* what the file looked like, for refresh */
+    uint64_t st_ino;
+    int64_t st_mtime_ns;
+};
+
+struct js_found { /* an owned js_problem */
+    struct js_problem p;
+    char *file;
+    char *text;
+};
+
+struct js_listener {
+    js_change_fn fn;
+    void *ctx;
+    struct js_listener *next;
+};
+
+struct js_text { /* texts that were handed out stay until the stream goes */
+    struct js_text *next;
+    char s[];
+};
+
+struct js_writer; /* core/stream/writer.h */
+
+struct js_stream {
+    const struct js_env *env;
+    struct js_store *store;
+    atomic_int refs;
+    char *account;
+    char *name;       /* by directory */
+    uint64_t identity; /* names its blocks in the cache */
+    struct js_cache *cache;
+    js_key_fn key_fn, prev_key_fn;
+    void *key_ctx;
+    struct js_files files;
+    bool rw;
+    enum js_sync_mode sync_mode;
+    unsigned sync_interval; /* seconds */
+    unsigned scan_threads;
+
+    pthread_rwlock_t lock;
+    /* guarded by lock: */
+    struct js_stream_config config;
+    bool has_config;
+    struct js_text *config_text;
+    struct js_text *old_texts;
+    struct js_block_key seed; /* of meta.key */
+    bool encrypted, has_seed;
+    enum js_health health;
+    struct js_found *found;
+    size_t num_found, cap_found;
+    uint64_t dropped_found; /* beyond the limit of what is kept */
+    struct js_subjects subjects;
+    struct js_block **blocks; /* ascending number */
+    size_t num_blocks, cap_blocks;
+    uint64_t msgs, bytes;
+    js_seq_t first_seq, last_seq;
+    js_time_t first_time, last_time;
+    uint64_t lost;      /* damaged slots */
+    uint64_t removals;
+    uint32_t generation; /* grows when everything was read anew: ids mean other subjects */
+    struct js_index_db *index; /* trusted index.db while opening and for verify; may be NULL */
+    bool index_fresh;          /* it describes the directory as it is */
+    bool verified;
+    struct js_writer *writer;  /* rw only, made at the first write */
+    int write_error;           /* sticky: WRITE_FAILED from then on */
+
+    pthread_mutex_t listeners_mu;
+    struct js_listener *listeners; /* guarded by listeners_mu */
+};
+
+/* ---- problems.c: lock held for writing ------------------------------------------------------ */
+
+/* Remembers a finding (text by format) and raises the stream's health. Kept findings are limited to
+ * 10,000; more are counted. Out of memory is reported as NOMEM. */
+int js_stream_report(struct js_stream *stream, const struct js_problem *problem, const char *format,
+                     ...) __attribute__((format(printf, 3, 4)));
+/* "msgs/<number>.blk" into a buffer of at least 32 bytes. */
+const char *js_block_file(char *buf, uint32_t number);
+void js_stream_clear_problems(struct js_stream *stream);
+
+/* ---- open.c ---------------------------------------------------------------------------------- */
+
+/* Reads everything into the (zeroed but for its identity) stream. */
+int js_stream_load(struct js_stream *stream);
+/* Frees what js_stream_load made. */
+void js_stream_unload(struct js_stream *stream);
+
+/* ---- meta_load.c ----------------------------------------------------------------------------- */
+
+/* meta.inf, meta.sum and meta.key; findings are reported. */
+int js_stream_load_meta(struct js_stream *stream);
+int js_stream_set_config_text(struct js_stream *stream, const char *text, size_t len);
+/* Opens a key file's bytes with the current and the previous server key. WRONG_KEY, NO_KEY,
+ * CORRUPT. */
+int js_stream_open_key(struct js_stream *stream, const uint8_t *file, size_t len,
+                       const char *context, struct js_block_key *ret_key);
+
+/* ---- index_load.c ---------------------------------------------------------------------------- */
+
+/* Reads index.db and tests it against the directory (docs/disk-format.md "When index.db is
+ * trusted"). Sets stream->index and index_fresh, or leaves them NULL and reports why. numbers: the
+ * block numbers on disk, ascending. */
+int js_stream_load_index(struct js_stream *stream, const uint32_t *numbers, size_t count);
+void js_stream_drop_index(struct js_stream *stream);
+
+/* ---- read_block.c ---------------------------------------------------------------------------- */
+
+/* Loads N.key if there is one (or the stream is encrypted) into *ret_key (NULL: plain). Gives the
+ * scan verdict for keys that are missing or wrong. */
+int js_stream_block_key(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
+                        enum js_scan_verdict *ret_verdict);
+/* Reads, decodes and walks a block into scan (reset by it). */
+int js_stream_scan_block(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
+                         struct js_scan *scan);
+/* Decoded bytes of a block through the cache, one reference. lock held. */
+int js_stream_block_bytes(struct js_stream *stream, struct js_block *block,
+                          struct js_cached **ret_bytes);
+/* Decoded bytes off..off+len of a block: from the cache, or a few bytes of a plain file. The entry
+ * given holds them from *ret_at on. */
+int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
+                         struct js_cached **ret_bytes, const uint8_t **ret_at);
+/* The message in a slot; hash verified. One reference in ret_msg->owner. lock held. */
+int js_stream_slot_msg(struct js_stream *stream, struct js_block *block, uint32_t slot,
+                       bool whole_block, struct js_msg *ret_msg);
+/* Header and payload length of a slot, from the index (from the record in the rare case that the
+ * header is too long for it). */
+int js_stream_slot_sizes(struct js_stream *stream, struct js_block *block, uint32_t slot,
+                         uint32_t *ret_hdr, uint32_t *ret_payload);
+
+/* ---- ingest.c: lock held for writing ----------------------------------------------------------- */
+
+/* Tombstones seen so far; applied once all blocks are in. */
+struct js_tombs {
+    const struct js_env *env;
+    struct js_tomb {
+        js_seq_t seq;
+        js_time_t time;
+    } *list;
+    size_t count, cap;
+};
+
+/* What is known about a block besides its records. */
+struct js_block_prior {
+    js_seq_t first;                  /* sequences below are deleted; 0 = unknown */
+    const struct js_seqset *deleted; /* may be NULL */
+    js_seq_t upto;                   /* the index speaks for sequences up to here; 0 = nothing */
+    size_t upto_rec;                 /* fresh for records before this one (SIZE_MAX: all) */
+    js_seq_t last;                   /* position known (N.idx, index.db), 0 = unknown */
+    js_time_t last_time;
+    bool fresh;                      /* what is missing in first..upto is lost, not deleted */
+    bool gaps_only;                  /* deleted explains gaps, but no record that is there */
+    bool newest;                     /* the last block: its end may be torn */
+};
+
+/* Adds a scanned block at the end of the stream. */
+int js_stream_ingest(struct js_stream *stream, struct js_scan *scan, struct js_block_key *key,
+                     const struct js_block_prior *prior, js_seq_t next_first,
+                     struct js_tombs *tombs);
+/* Adds one live message to a block's slots, the subjects and all sums. */
+int js_stream_add_slot(struct js_stream *stream, struct js_block *block,
+                       const struct js_record *rec, uint32_t off);
+/* Takes a live message out of the sums (slot stays, chain stays). */
+void js_stream_drop_slot(struct js_stream *stream, struct js_block *block, uint32_t slot,
+                         uint32_t hdr_len, uint32_t payload_len);
+int js_stream_apply_tombs(struct js_stream *stream, struct js_tombs *tombs);
+/* First live (or damaged) sequence and its time; first = last + 1 when there is none. */
+void js_stream_find_first(struct js_stream *stream);
+struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
+
+/* ---- find.c: lock held --------------------------------------------------------------------- */
+
+/* The block whose range holds seq (it may not hold a message), or NULL. */
+struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq, size_t *ret_index);
+/* First slot (live, or damaged if asked) with sequence >= seq. False at the end. */
+bool js_stream_slot_from(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                         size_t *ret_block, uint32_t *ret_slot);
+/* Last one with sequence <= seq. */
+bool js_stream_slot_before(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                           size_t *ret_block, uint32_t *ret_slot);
+/* True if a trusted index or the configuration knows this subject. */
+bool js_stream_knows_subject(struct js_stream *stream, const char *subject, size_t len);
+
+/* ---- filter.c ------------------------------------------------------------------------------ */
+
+/* A filter, compiled for a stream. */
+struct js_matcher {
+    bool all;
+    uint32_t generation; /* of the stream's subjects that the set speaks of */
+    struct js_id_set set;
+    struct js_filter filter; /* borrowed patterns */
+};
+void js_matcher_init(struct js_matcher *m, struct js_stream *stream,
+                     const struct js_filter *filter);
+void js_matcher_done(struct js_matcher *m);
+/* Makes the matcher decide about all subjects there are. Needs the lock for writing when the order
+ * of subjects has to be built: returns 1 if so and nothing was done. */
+int js_matcher_update(struct js_matcher *m, struct js_stream *stream, bool can_build);
+static inline bool js_matcher_has(const struct js_matcher *m, uint32_t sid) {
+    return m->all || js_id_set_has(&m->set, sid);
+}
+/* Takes the read lock, with the matcher up to date (building the order first if needed). */
+int js_stream_lock_matched(struct js_stream *stream, struct js_matcher *m);
+
+/* ---- notify.c -------------------------------------------------------------------------------- */
+void js_stream_notify(struct js_stream *stream, js_seq_t first, uint64_t n);
+
+/* ---- store side (core/store/store.h) --------------------------------------------------------- */
+struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
+                                const char *account, const char *name);
+void js_stream_free(struct js_stream *stream);
+
+#endif
