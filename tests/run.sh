@@ -45,9 +45,9 @@ build() {
     shift
     step "building $dir"
     if [ -f "$dir/build.ninja" ]; then
-        meson configure "$dir" -Dpeers="$build/peers" "$@" || return 1
+        meson configure "$dir" -Dtests=true -Dpeers="$build/peers" "$@" || return 1
     else
-        meson setup "$dir" -Dpeers="$build/peers" "$@" || return 1
+        meson setup "$dir" -Dtests=true -Dpeers="$build/peers" "$@" || return 1
     fi
     # The program has dependencies that the library has not: without them meson leaves it out.
     ninja -C "$dir" && tests/golden/unpack.sh "$dir/tests/golden" && [ -x "$dir/fs/jetfs" ]
