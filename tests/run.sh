@@ -50,7 +50,7 @@ build() {
         meson setup "$dir" -Dtests=true -Dpeers="$build/peers" "$@" || return 1
     fi
     # The program has dependencies that the library has not: without them meson leaves it out.
-    ninja -C "$dir" && tests/golden/unpack.sh "$dir/tests/golden" && [ -x "$dir/fs/jetfs" ]
+    ninja -C "$dir" all meson-test-prereq && tests/golden/unpack.sh "$dir/tests/golden" && [ -x "$dir/fs/jetfs" ]
 }
 
 # check NAME MESON_TEST_OPTION...: runs the tests of build/NAME.
