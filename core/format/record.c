@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/format/record.h"
+
+#include "core/base/bytes.h"
+#include "core/base/limits.h"
+
+bool js_record_parse(const uint8_t *p, size_t avail, struct js_record *ret_record) {
+    if (avail < JS_MIN_RECORD)
+        return false;
+    uint32_t word = js_get32(p);
+    uint32_t len = word & ~JS_LEN_HAS_HEADERS;
+    bool has_hdr = word & JS_LEN_HAS_HEADERS;
+    uint32_t slen = js_get16(p + 20);
+    uint32_t fixed = JS_MIN_RECORD + (has_hdr ? 4u : 0u);
+    uint32_t hlen = 0;
+
+    if (len > JS_MAX_RECORD || len > avail || len < fixed || slen > len - fixed)
+        return false;
+    uint32_t body = len - fixed - slen;
+    const uint8_t *rest = p + JS_RECORD_HEAD + slen;
+    if (has_hdr) {
+        hlen = js_get32(rest);
+        if (hlen > body)
+            return false;
+        rest += 4;
+    }
+    uint64_t seq = js_get64(p + 4);
+    *ret_record = (struct js_record){
+        .len = len,
+        .has_hdr = has_hdr,
+        .erased = seq & JS_SEQ_ERASED,
+        .tombstone = seq & JS_SEQ_TOMBSTONE,
+        .seq = seq & JS_SEQ_MASK,
+        .time = (js_time_t)js_get64(p + 12),
+        .subject = p + JS_RECORD_HEAD,
+        .subject_len = slen,
+        .hdr = has_hdr ? rest : NULL,
+        .hdr_len = hlen,
+        .data = rest + hlen,
+        .data_len = body - hlen,
+        .sum = p + len - 8,
+    };
+    return true;
+}
+
+/* Pieces that are hashed: head without the lengths, subject, then headers and payload. */
+static uint64_t digest(const struct js_hash_key *key, const uint8_t *head, const uint8_t *subject,
+                       size_t slen, const uint8_t *rest, size_t rest_len) {
+    struct js_span pieces[3] = {{head + 4, 16}, {subject, slen}, {rest, rest_len}};
+    return js_hash64(key, pieces, 3);
+}
+
+bool js_record_verify(const struct js_record *r, const struct js_hash_key *key, const uint8_t *p) {
+    uint64_t d;
+
+    if (!r->has_hdr) {
+        /* Subject and payload stand together. */
+        struct js_span pieces[2] = {
+            {p + 4, 16}, {p + JS_RECORD_HEAD, r->len - JS_MIN_RECORD}};
+        d = js_hash64(key, pieces, 2);
+    } else {
+        d = digest(key, p, r->subject, r->subject_len, r->subject + r->subject_len + 4,
+                   r->len - JS_MIN_RECORD - 4 - r->subject_len);
+    }
+    return d == js_get64(r->sum);
+}
+
+uint32_t js_record_size(size_t subject_len, size_t hdr_len, size_t data_len) {
+    if (subject_len > JS_MAX_SUBJECT || hdr_len > JS_MAX_RECORD || data_len > JS_MAX_RECORD)
+        return 0;
+    size_t n = JS_MIN_RECORD + subject_len + data_len + (hdr_len ? hdr_len + 4 : 0);
+    return n > JS_MAX_RECORD ? 0 : (uint32_t)n;
+}
+
+void js_record_encode(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
+                      size_t subject_len, const uint8_t *hdr, size_t hdr_len,
+                      const uint8_t *data, size_t data_len, const struct js_hash_key *key) {
+    uint32_t len = js_record_size(subject_len, hdr_len, data_len);
+    uint8_t *q = p + JS_RECORD_HEAD;
+
+    js_put32(p, len | (hdr_len ? JS_LEN_HAS_HEADERS : 0));
+    js_put64(p + 4, seq_and_flags);
+    js_put64(p + 12, (uint64_t)time);
+    js_put16(p + 20, (uint16_t)subject_len);
+    if (subject_len)
+        memcpy(q, subject, subject_len);
+    q += subject_len;
+    if (hdr_len) {
+        js_put32(q, (uint32_t)hdr_len);
+        memcpy(q + 4, hdr, hdr_len);
+        q += 4 + hdr_len;
+    }
+    if (data_len)
+        memcpy(q, data, data_len);
+    q += data_len;
+    const uint8_t *rest = p + JS_RECORD_HEAD + subject_len + (hdr_len ? 4 : 0);
+    js_put64(q, digest(key, p, p + JS_RECORD_HEAD, subject_len, rest, (size_t)(q - rest)));
+}
