@@ -7,17 +7,15 @@
  * ones only where the user asked for something that needs them. What we could not honour when
  * messages are appended is refused here, where the user sees it, not later.
  */
-#include <stdlib.h>
-
 #include "core/base/limits.h"
 #include "core/base/time.h"
 #include "core/format/json_fields.h"
 #include "core/format/meta.h"
 #include "core/format/subject.h"
 
-#define MS INT64_C(1000000)
-#define MIN_AGE (100 * MS)
-#define DEFAULT_WINDOW (INT64_C(120000) * MS)
+#define MS              INT64_C(1000000)
+#define MIN_AGE         (100 * MS)
+#define DEFAULT_WINDOW  (INT64_C(120000) * MS)
 #define MAX_DESCRIPTION 4096u
 
 /* A configuration in the making. */
@@ -42,7 +40,6 @@ static const struct {
     enum field_kind kind;
 } known[] = {
     {"Created", TAKEN},
-    {"created", TAKEN},
     {"name", TAKEN},
     {"description", TAKEN},
     {"subjects", TAKEN},
@@ -110,7 +107,7 @@ static int check_known(struct maker *m) {
         if (i == NUM_KNOWN)
             return REFUSE(m, "the field \"%.80s\" is not known", key);
         if (known[i].kind == NOT_BUILT && !json_is_null(value) && !is_nothing(value)) {
-            REFUSE(m, "the field \"%s\" is not built yet", key);
+            js_fields_why(m->why, m->why_size, "the field \"%s\" is not built yet", key);
             return JS_ERR_UNSUPPORTED;
         }
     }
@@ -137,7 +134,7 @@ static int put_name(struct maker *m, js_time_t created) {
 }
 
 static int check_subjects(struct maker *m, const json_t *subjects) {
-    static const char *const api[] = {"$JS.API.>", "$JSC.>", "$SYS.>"};
+    static const char *const api[] = {"$JS.>", "$JSC.>", "$SYS.>"};
     size_t n = json_array_size(subjects);
 
     for (size_t i = 0; i < n; i++) {
@@ -145,8 +142,10 @@ static int check_subjects(struct maker *m, const json_t *subjects) {
         size_t alen = strlen(a);
         if (!js_filter_valid(a, alen))
             return REFUSE(m, "the subject \"%.200s\" is malformed", a);
-        /* Servers' own subjects: only a stream that is never acknowledged may take all. */
-        for (size_t k = 0; k < sizeof api / sizeof *api; k++) {
+        /* Servers' own subjects: only a stream that never acknowledges may take them, but for
+         * events. */
+        bool events = strncmp(a, "$JS.EVENT.", 10) == 0 || strncmp(a, "$SYS.ACCOUNT.", 13) == 0;
+        for (size_t k = 0; k < sizeof api / sizeof *api && !events; k++) {
             if (js_filters_overlap(a, alen, api[k], strlen(api[k])) &&
                 !js_field_bool(&m->user, "no_ack"))
                 return REFUSE(m, "the subject \"%.200s\" overlaps with those of the server", a);

@@ -64,11 +64,8 @@ static int take_strings(struct js_fields *f, struct js_consumer_config *c) {
 
 int js_consumer_config_parse(const struct js_env *env, const char *json, size_t len,
                              struct js_consumer_config *ret_config) {
-    static const struct word acks[] = {{"none", 'n'},
-                                       {"all", 'a'},
-                                       {"explicit", 'e'},
-                                       {"flow_control", 'f'},
-                                       {NULL, 0}};
+    static const struct word acks[] = {
+        {"none", 'n'}, {"all", 'a'}, {"explicit", 'e'}, {"flow_control", 'f'}, {NULL, 0}};
     static const struct word delivers[] = {{"all", 'a'},
                                            {"last", 'l'},
                                            {"new", 'n'},

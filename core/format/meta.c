@@ -172,12 +172,12 @@ int js_stream_config_parse(const struct js_env *env, const char *json, size_t le
 
 /* ---- block size ---------------------------------------------------------------------------- */
 
-#define BLOCK_LARGE 8388608u
-#define BLOCK_MIDDLE 4194304u
-#define BLOCK_SMALL 32000u
+#define BLOCK_LARGE     8388608u
+#define BLOCK_MIDDLE    4194304u
+#define BLOCK_SMALL     32000u
 #define BLOCK_ENCRYPTED 2097152u
 #define DEFAULT_PAYLOAD 1048576u /* a server's largest message unless configured otherwise */
-#define WILD_SUBJECT 256u        /* assumed length where all subjects have wildcards */
+#define WILD_SUBJECT    256u     /* assumed length where all subjects have wildcards */
 
 static uint64_t subject_room(const struct js_stream_config *c) {
     uint64_t longest = 0;

@@ -34,7 +34,8 @@ void js_stream_config_done(struct js_stream_config *config);
 /*
  * Text of a new meta.inf that 2.9.10 to 2.15.1 accept, from a user's configuration (NULL = default:
  * subjects NAME and NAME.>). Fills in what servers write, keeps the user's known fields, validates
- * by the servers' rules. INVAL with ret_why.
+ * by the servers' rules. A sentence in ret_why with INVAL, and with UNSUPPORTED for fields that are
+ * known but not built yet.
  */
 int js_stream_config_make(const struct js_env *env, const char *name, const char *user_json,
                           js_time_t created, struct js_buf *ret_text, char *ret_why,
