@@ -4,10 +4,10 @@
  * empty lines are left out unless asked for. Writes cut lines anywhere; the unfinished end waits
  * here for the next write.
  *
- * Use: jf_lines_feed(), then jf_lines_take() until it gives 0; store the messages of each batch; if
- * only the first k were stored, jf_lines_stop() tells how many bytes of this write belong to
- * them: the write's short count. Pointers are borrowed: from the fed buffer, or, for the first line
- * of a feed, from the remainder; valid until the next jf_lines_feed/stop/done.
+ * Use: jf_lines_feed(), then jf_lines_take() until it gives 0; store the messages of each batch
+ * before the next is taken; if only the first k were stored, jf_lines_stop() tells how many bytes
+ * of this write belong to them: the write's short count. Pointers are borrowed: from the fed
+ * buffer, or, for the first line of a feed, from the remainder; valid until the next call.
  */
 #ifndef JF_VIEW_LINES_H
 #define JF_VIEW_LINES_H

@@ -25,7 +25,7 @@
 
 enum jf_format { JF_LOG, JF_JSONL, JF_TSV, JF_FULL, JF_RAW };
 
-#define JF_TSV_FIXED       72
+#define JF_TSV_FIXED       71
 #define JF_TSV_MAX_SEQ     9999999999999999ULL
 #define JF_RENDER_MAX_HDRS 1000
 
