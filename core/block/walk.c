@@ -130,7 +130,8 @@ static bool all_zero(const uint8_t *p, size_t len) {
 static void end_stretch(struct walker *w, size_t off, js_seq_t hint) {
     size_t left = w->len - off;
 
-    if (all_zero(w->p + off, left)) {
+    /* Zeros in a compressed block stand for a chunk that was lost. */
+    if (!w->scan->compressed && all_zero(w->p + off, left)) {
         js_scan_add_damage(w->scan, JS_DAMAGE_ZEROS, off, left, 0, "zeros after the last record");
         return;
     }

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A compressed block: "cmp", u8 1, uv original size, S2 stream, last 8 bytes of the block raw. The
+ * head is not covered by any checksum; when the S2 identifier stands where it belongs, damage to the
+ * head costs nothing.
+ */
+#include "core/base/bytes.h"
+#include "core/format/s2.h"
+
+#define MIN_HEAD 5  /* "cmp", algorithm, one byte of size */
+#define MAX_HEAD 14
+#define RAW_END 8
+
+/* Offset of the S2 stream by its identifier, 0 if there is none near the beginning. One of its ten
+ * bytes may be damaged. */
+static size_t find_stream(const uint8_t *in, size_t len) {
+    static const uint8_t ids[2][10] = {{0xff, 6, 0, 0, 'S', '2', 's', 'T', 'w', 'O'},
+                                       {0xff, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'}};
+
+    for (size_t at = MIN_HEAD; at <= MAX_HEAD && at + 10 <= len; at++) {
+        for (int k = 0; k < 2; k++) {
+            int same = 0;
+            for (int i = 0; i < 10; i++)
+                same += in[at + (size_t)i] == ids[k][i];
+            if (same >= 9)
+                return at;
+        }
+    }
+    return 0;
+}
+
+bool js_cmp_is(const uint8_t *in, size_t len) {
+    if (len < MIN_HEAD)
+        return false;
+    if (memcmp(in, "cmp", 3) == 0)
+        return true;
+    /* A plain block whose first record's bytes look like this does not exist: subject and payload
+     * begin behind. */
+    return find_stream(in, len) != 0;
+}
+
+int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
+                  void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx) {
+    struct js_s2_bad bad = {.src_len = MIN_HEAD, .what = "the head of the compressed block is "
+                                                         "damaged"};
+    struct js_reader r = js_reader_of(in + 4, len > 4 ? len - 4 : 0);
+    uint64_t size = js_read_uv(&r);
+    size_t at = r.bad ? 0 : (size_t)(r.p - in);
+    size_t found = find_stream(in, len);
+    size_t begin = out->len;
+
+    if (memcmp(in, "cmp", 3) != 0 || in[3] != 1 || at != found) {
+        if (!found)
+            return in[3] != 1 ? JS_ERR_UNKNOWN_FORMAT : JS_ERR_CORRUPT;
+        bad_fn(ctx, &bad);
+        if (at != found)
+            size = 0;
+        at = found;
+    }
+    if (len < at + RAW_END)
+        return JS_ERR_TORN;
+    uint64_t expect = size >= RAW_END ? size - RAW_END : 0;
+    int e = js_s2_decode(in + at, len - at - RAW_END, expect, max_out - RAW_END, out, bad_fn, ctx);
+    if (e == 0)
+        js_buf_append(out, in + len - RAW_END, RAW_END);
+    if (e == 0 && out->failed)
+        e = JS_ERR_NOMEM;
+    if (e == 0 && size && out->len - begin != size) {
+        bad.what = "the block is not as long as its head says";
+        bad_fn(ctx, &bad);
+    }
+    return e;
+}
