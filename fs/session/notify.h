@@ -11,8 +11,10 @@
 struct jf_stream;
 
 int jf_notify_start(struct jf_fs *fs);
-/* Ends the thread and frees. */
+/* Ends the thread. */
 void jf_notify_stop(struct jf_fs *fs);
+/* Frees, after the last stream could report a change. */
+void jf_notify_free(struct jf_fs *fs);
 /* A stream changed: its open views grew, or messages were removed. From any thread. */
 void jf_notify_stream(struct jf_stream *stream);
 /* A message was removed by us: its two inodes. */

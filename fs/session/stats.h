@@ -10,7 +10,6 @@ struct jf_stats {
         atomic_ullong count;
         atomic_ullong errors;
     } op[JF_OP_COUNT];
-    atomic_ullong read_bytes;
     atomic_ullong write_bytes;
 };
 

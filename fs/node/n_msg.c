@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages as files: the payload (seq/N), or headers and payload (full/N.msg). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/node/class.h"
+#include "fs/node/stream.h"
+#include "fs/node/xattr.h"
+#include "fs/view/render.h"
+
+#define DAY 86400.0
+
+/* An open message. It is read at open, so a removal meanwhile changes nothing for the reader. */
+struct handle {
+    struct js_msg msg;
+    int err; /* why it cannot be read; the file opens, the read fails */
+};
+
+static bool is_gone(int r) {
+    return r == JS_ERR_MSG_NOT_FOUND || r == JS_ERR_DELETED_MSG || r == JS_ERR_EOF;
+}
+
+static struct jf_render render_of(const struct jf_ref *ref) {
+    return (struct jf_render){.format = ref->class == &jf_class_full ? JF_FULL : JF_RAW};
+}
+
+static int stat_msg(const struct jf_ref *ref, struct stat *st, double *attr_timeout,
+                    double *entry_timeout) {
+    struct js_msg_stat info;
+    struct js_msg msg;
+    uint64_t size = 0;
+    int r = js_stream_stat_msg(ref->stream->stream, ref->seq, &info);
+
+    if (r < 0)
+        return is_gone(r) ? -ESTALE : r;
+    st->st_nlink = 2;
+    *attr_timeout = info.damaged ? 1 : DAY;
+    *entry_timeout = 60;
+    if (info.damaged)
+        return 0;
+    struct jf_render render = render_of(ref);
+    if (!jf_render_length_of_stat(&render, &info, &size)) {
+        r = js_stream_load_msg(ref->stream->stream, ref->seq, &msg);
+        if (r < 0 && is_gone(r))
+            return -ESTALE;
+        if (r == 0) {
+            size = jf_render_length(&render, &msg);
+            js_msg_release(&msg);
+        }
+    }
+    jf_stat_time(ref->fs, st, info.time);
+    st->st_size = (off_t)size;
+    st->st_blocks = (info.record_len + 511) / 512;
+    return 0;
+}
+
+static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
+    (void)req;
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
+        return -EPERM;
+    struct handle *h = calloc(1, sizeof(*h));
+    if (!h)
+        return JS_ERR_NOMEM;
+    h->err = js_stream_load_msg(ref->stream->stream, ref->seq, &h->msg);
+    if (is_gone(h->err)) {
+        free(h);
+        return -ESTALE;
+    }
+    if (h->err < 0)
+        jf_log_add(ref->fs->log, "%s: message %" PRIu64 ": %s", ref->stream->tag, ref->seq,
+                   js_err_text(h->err));
+    fi->fh = (uintptr_t)h;
+    fi->noflush = 1;
+    /* A damaged message has size 0, which the kernel would believe: its reads come here. */
+    fi->keep_cache = h->err == 0;
+    fi->direct_io = h->err < 0;
+    return 0;
+}
+
+static int read_msg(fuse_req_t req, const struct jf_ref *ref, size_t size, off_t off,
+                    struct fuse_file_info *fi) {
+    const struct handle *h = (const struct handle *)(uintptr_t)fi->fh;
+    struct jf_render render = render_of(ref);
+
+    if (h->err < 0)
+        return h->err;
+    if (render.format == JF_RAW)
+        return jf_reply_text(req, (const char *)h->msg.data, h->msg.data_len, size, off);
+    char *buf = malloc(size ? size : 1);
+    if (!buf)
+        return JS_ERR_NOMEM;
+    size_t n = jf_render_emit(&render, &h->msg, (uint64_t)off, buf, size);
+    fuse_reply_buf(req, buf, n);
+    free(buf);
+    return JF_REPLIED;
+}
+
+static void release_msg(const struct jf_ref *ref, struct fuse_file_info *fi) {
+    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+
+    (void)ref;
+    if (h->err == 0)
+        js_msg_release(&h->msg);
+    free(h);
+}
+
+#define MSG_CLASS(class_name)                                                                      \
+    {                                                                                              \
+        .name = class_name, .mode = S_IFREG | 0444, .stat = stat_msg, .open = open_msg,            \
+        .read = read_msg, .release = release_msg, .getxattr = jf_msg_getxattr,                     \
+        .listxattr = jf_msg_listxattr,                                                             \
+    }
+
+const struct jf_class jf_class_msg = MSG_CLASS("msg");
+const struct jf_class jf_class_full = MSG_CLASS("full");
