@@ -124,6 +124,19 @@ static int make_store(struct js_store *s) {
     return r;
 }
 
+/* The directory that a file stands in, or negative. */
+static int open_parent(const struct js_env *env, const char *path) {
+    char real[4096];
+
+    if (env->io->real_path(env->io->ctx, path, real, sizeof real) < 0)
+        return -1;
+    char *slash = strrchr(real, '/');
+    if (!slash)
+        return -1;
+    slash[slash == real] = 0;
+    return env->io->open_dir(env->io->ctx, -1, real);
+}
+
 /* A backup: the file itself, or the directory that `nats stream backup` writes. */
 static int open_backup(struct js_store *s, int dirfd, const char *name, char *ret_why,
                        size_t why_size) {
@@ -133,8 +146,12 @@ static int open_backup(struct js_store *s, int dirfd, const char *name, char *re
 
     if (fd < 0)
         return js_err_from_errno(-fd);
-    if (dirfd >= 0 && js_file_slurp(s->env, dirfd, "backup.json", JS_MAX_META_FILE, &config) == 0)
+    int beside = dirfd >= 0 ? dirfd : open_parent(s->env, name);
+    if (beside >= 0 &&
+        js_file_slurp(s->env, beside, "backup.json", JS_MAX_META_FILE, &config) == 0)
         js_buf_append_u8(&config, 0);
+    if (beside >= 0 && dirfd < 0)
+        io->close(io->ctx, beside);
     int r = js_backup_open(s->env, fd, config.len ? (const char *)config.data : NULL, &s->backup,
                            ret_why, why_size);
     io->close(io->ctx, fd);

@@ -334,6 +334,8 @@ int js_stream_load(struct js_stream *s) {
         r = scan_all(s, &use, &n, &tombs);
     if (r == 0)
         r = js_stream_apply_tombs(s, &tombs);
+    if (r == 0 && !s->index_fresh)
+        r = js_stream_limit_loaded(s);
     if (r == 0)
         set_bounds(s, &use);
     js_stream_drop_index(s);

@@ -211,6 +211,13 @@ int js_stream_apply_tombs(struct js_stream *stream, struct js_tombs *tombs);
 void js_stream_find_first(struct js_stream *stream);
 struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
 
+/* ---- limits.c: lock held for writing ----------------------------------------------------------- */
+
+/* Takes out what the configured limits had removed before the stream was closed badly: such
+ * removals leave no record, only index.db knows them, and it is missing or old. max_age is left
+ * alone: looking at an old store does not make it older. */
+int js_stream_limit_loaded(struct js_stream *stream);
+
 /* ---- find.c: lock held --------------------------------------------------------------------- */
 
 /* The block whose range holds seq (it may not hold a message), or NULL. */
