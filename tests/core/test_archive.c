@@ -67,7 +67,7 @@ static void put_sum(uint8_t *h) {
 static void add_entry(struct js_buf *b, const char *name, char type, const void *data, size_t len,
                       const char *size_field) {
     uint8_t h[512] = {0};
-    char size[16];
+    char size[32];
     memcpy(h, name, strlen(name) < 100 ? strlen(name) : 100);
     memcpy(h + 100, "0000600", 8);
     snprintf(size, sizeof size, "%011zo", len);
