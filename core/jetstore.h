@@ -450,7 +450,7 @@ JS_API int js_stream_subjects(struct js_stream *stream, const struct js_filter *
                                         const struct js_subject_state *state),
                               void *ctx);
 
-/* Literal subject: tokens not empty, no space, tab, CR, LF, FF or NUL; "*" and ">" no whole token. */
+/* Literal subject: no empty token, no space, tab, CR, LF, FF or NUL, no token "*" or ">". */
 JS_API bool js_subject_valid(const char *subject, size_t len);
 /* Subject filter: as above, wildcards allowed. */
 JS_API bool js_filter_valid(const char *filter, size_t len);
