@@ -17,7 +17,7 @@ struct js_span {
 /* A key, prepared once and used for many digests (4 lanes each of v0, v1, mul0, mul1). */
 struct js_hash_key {
     uint64_t v0[4], v1[4], mul0[4], mul1[4];
-} __attribute__((aligned(32)));
+};
 
 void js_hash_key_init(struct js_hash_key *ret_key, const uint8_t key[32]);
 /* Key = SHA-256 of a name (format.md 1.1). */

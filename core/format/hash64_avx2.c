@@ -14,10 +14,10 @@ struct avx_state {
 };
 
 AVX2 static inline void avx_init(struct avx_state *s, const struct js_hash_key *key) {
-    s->v0 = _mm256_load_si256((const __m256i *)key->v0);
-    s->v1 = _mm256_load_si256((const __m256i *)key->v1);
-    s->mul0 = _mm256_load_si256((const __m256i *)key->mul0);
-    s->mul1 = _mm256_load_si256((const __m256i *)key->mul1);
+    s->v0 = _mm256_loadu_si256((const __m256i *)key->v0);
+    s->v1 = _mm256_loadu_si256((const __m256i *)key->v1);
+    s->mul0 = _mm256_loadu_si256((const __m256i *)key->mul0);
+    s->mul1 = _mm256_loadu_si256((const __m256i *)key->mul1);
 }
 
 AVX2 static inline __m256i zipper(__m256i v) {
