@@ -277,7 +277,9 @@ def run_appended(context, tap, golden_dir):
 # ---- a directory that a server is writing -----------------------------------------------------
 
 class Writer(threading.Thread):
-    """Publishes until told to stop."""
+    """Publishes until told to stop, at a pace at which the store stays small."""
+
+    PAUSE = 0.004
 
     def __init__(self, server):
         super().__init__()
@@ -288,7 +290,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            while not self.ended.is_set():
+            while not self.ended.wait(self.PAUSE):
                 self.client.js_publish("live.%d" % (self.count % 7),
                                        b"message %d " % self.count + b"x" * (self.count % 3000))
                 self.count += 1
