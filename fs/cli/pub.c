@@ -116,7 +116,7 @@ static int read_full(uint8_t *buf, size_t size, size_t *ret_len) {
 static int pub_whole(struct pub *pub) {
     uint8_t *data = malloc(MAX_PAYLOAD + 1);
     struct js_new_msg msg;
-    size_t len;
+    size_t len = 0;
     int r;
 
     if (!data)

@@ -75,7 +75,7 @@ static int target_seq(const struct jf_ref *ref, js_seq_t *ret_seq) {
 
 static int target(const struct jf_ref *ref, char *buf, size_t size) {
     char name[JF_NAME_BUF];
-    js_seq_t seq;
+    js_seq_t seq = 0;
     int r = target_seq(ref, &seq);
 
     if (r < 0)
