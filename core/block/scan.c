@@ -10,6 +10,12 @@ void js_scan_init(struct js_scan *scan, const struct js_env *env) {
 }
 
 void js_scan_reset(struct js_scan *scan) {
+    /* Decoding a plain block swaps the two: read into the one that has the memory already. */
+    if (scan->raw.cap < scan->data.cap) {
+        struct js_buf t = scan->data;
+        scan->data = scan->raw;
+        scan->raw = t;
+    }
     scan->data.len = scan->raw.len = 0;
     scan->data.failed = scan->raw.failed = false;
     scan->count = scan->num_damages = 0;

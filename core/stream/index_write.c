@@ -116,7 +116,7 @@ int js_stream_write_index(struct js_stream *s) {
     if (s->num_blocks == 0 || s->files.msgs_fd < 0)
         return 0;
     if (s->health != JS_HEALTH_OK || s->lost ||
-        (s->last_seq > s->first_seq && s->last_seq - s->first_seq - s->msgs > MAX_INTERIOR))
+        (s->last_seq >= s->first_seq && s->last_seq + 1 - s->first_seq - s->msgs > MAX_INTERIOR))
         return 0;
     int r = fill_index(s, &ix);
     if (r == 0)

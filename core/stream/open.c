@@ -216,8 +216,8 @@ static js_seq_t first_position(const struct js_scan_item *item) {
 }
 
 static int ingest_item(struct js_stream *s, const struct index_use *use, struct js_scan_item *item,
-                       const struct js_scan_item *next, struct js_tombs *tombs) {
-    struct js_block_prior prior = {.newest = next == NULL};
+                       bool newest, js_seq_t next_first, struct js_tombs *tombs) {
+    struct js_block_prior prior = {.newest = newest};
     struct js_block_idx idx = {0};
     const struct js_index_block *e = NULL;
     bool has_idx = false;
@@ -235,7 +235,7 @@ static int ingest_item(struct js_stream *s, const struct index_use *use, struct 
             prior_from_idx(&idx, &item->scan, &prior);
     }
     if (r == 0)
-        r = js_stream_ingest(s, &item->scan, item->key, &prior, first_position(next), tombs);
+        r = js_stream_ingest(s, &item->scan, item->key, &prior, next_first, tombs);
     else
         js_free(s->env, item->key);
     item->key = NULL;
@@ -252,7 +252,11 @@ static int scan_all(struct js_stream *s, const struct index_use *use, const stru
         return r;
     for (size_t i = 0; i < n->count && r == 0; i++) {
         struct js_scan_item *item = js_scan_pool_item(pool, i);
-        r = ingest_item(s, use, item, js_scan_pool_item(pool, i + 1), tombs);
+        js_seq_t next_first = 0;
+        /* Only damage at the end makes it matter where the next block begins. */
+        if (item->scan.num_damages)
+            next_first = first_position(js_scan_pool_item(pool, i + 1));
+        r = ingest_item(s, use, item, i + 1 == n->count, next_first, tombs);
         if (r == 0 && i + 1 < n->count)
             js_slots_trim(&s->blocks[s->num_blocks - 1]->slots, s->env);
         js_scan_pool_release(pool, i);

@@ -55,12 +55,13 @@ int js_scan_pool_begin(struct js_stream *stream, const uint32_t *numbers, size_t
     pool->stream = stream;
     pool->numbers = numbers;
     pool->count = count;
-    unsigned want = stream->scan_threads ? stream->scan_threads : 2;
+    /* The receiver is a thread, too. */
+    unsigned want = stream->scan_threads > 1 ? stream->scan_threads - 1 : 1;
     if (want > MAX_THREADS)
         want = MAX_THREADS;
     if (want > count)
-        want = (unsigned)count;
-    pool->window = want + 1 > 2 ? want + 1 : 2;
+        want = count ? (unsigned)count : 1;
+    pool->window = want + 1;
     pool->items = js_calloc(env, pool->window, sizeof *pool->items);
     if (!pool->items) {
         js_free(env, pool);
@@ -71,7 +72,7 @@ int js_scan_pool_begin(struct js_stream *stream, const uint32_t *numbers, size_t
     pthread_mutex_init(&pool->mu, NULL);
     pthread_cond_init(&pool->changed, NULL);
     /* One or two blocks are not worth a thread; a thread that cannot be had is done without. */
-    if (count > 2 && want > 1)
+    if (count > 2 && stream->scan_threads != 1)
         while (pool->threads < want &&
                pthread_create(&pool->ids[pool->threads], NULL, worker, pool) == 0)
             pool->threads++;

@@ -18,6 +18,7 @@
 struct jf_intern;
 struct jf_node;
 struct jf_notify;
+struct jf_opens;
 struct jf_parking;
 struct jf_pool;
 struct jf_stats;
@@ -41,6 +42,7 @@ struct jf_fs {
     struct jf_parking *parking;
     struct jf_pool *pool;
     struct jf_notify *notify;
+    struct jf_opens *opens;
     struct jf_stats *stats;
     struct jf_log *log;
 

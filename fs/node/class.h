@@ -72,7 +72,8 @@ struct jf_class {
     /* Links. Given (free()). */
     int (*readlink)(const struct jf_ref *ref, char **ret_target);
 
-    /* NULL: EACCES for writing, else success with fh 0. req: for pid and interrupts. */
+    /* NULL: EACCES for writing, else success with fh 0. req: for pid and interrupts; open, create
+     * and opendir do not reply themselves. */
     int (*open)(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi);
     /* Replies itself. NULL: EBADF. */
     int (*read)(fuse_req_t req, const struct jf_ref *ref, size_t size, off_t off,

@@ -92,8 +92,9 @@ static int make(const struct jf_ref *dir, const struct item *item, struct jf_sco
         return jf_view_entry(dir, scope, (enum jf_format)item->num, ret_entry);
     if (item->class == &jf_class_text)
         return jf_text_entry(dir, (enum jf_text)item->num, scope, dir->node->text, ret_entry);
-    if (asprintf(&key, "%llu\n%s\n%s", (unsigned long long)item->num, dir->node->text,
-                 jf_scope_key(scope)) < 0)
+    /* A directory has one place: the kernel moves one that it meets in another. */
+    if (asprintf(&key, "%llx\n%llu\n%s\n%s", (unsigned long long)dir->ino,
+                 (unsigned long long)item->num, dir->node->text, jf_scope_key(scope)) < 0)
         return JS_ERR_NOMEM;
     struct jf_node_new init = {.class = item->class,
                                .stream = dir->stream,

@@ -18,6 +18,9 @@
 struct handle {
     struct js_msg msg;
     int err; /* why it cannot be read; the file opens, the read fails */
+    /* The kernel may release the file while the thread that answered its last read is still on its
+     * way back from that call. */
+    atomic_uint users;
 };
 
 static bool is_gone(int r) {
@@ -65,6 +68,7 @@ static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_i
     struct handle *h = calloc(1, sizeof(*h));
     if (!h)
         return JS_ERR_NOMEM;
+    atomic_init(&h->users, 1);
     h->err = js_stream_load_msg(ref->stream->stream, ref->seq, &h->msg);
     if (is_gone(h->err)) {
         free(h);
@@ -81,15 +85,27 @@ static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_i
     return 0;
 }
 
+static void unuse(struct handle *h) {
+    if (atomic_fetch_sub(&h->users, 1) != 1)
+        return;
+    if (h->err == 0)
+        js_msg_release(&h->msg);
+    free(h);
+}
+
 static int read_msg(fuse_req_t req, const struct jf_ref *ref, size_t size, off_t off,
                     struct fuse_file_info *fi) {
-    const struct handle *h = (const struct handle *)(uintptr_t)fi->fh;
+    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
     struct jf_render render = render_of(ref);
 
     if (h->err < 0)
         return h->err;
-    if (render.format == JF_RAW)
-        return jf_reply_text(req, (const char *)h->msg.data, h->msg.data_len, size, off);
+    if (render.format == JF_RAW) {
+        atomic_fetch_add(&h->users, 1);
+        jf_reply_text(req, (const char *)h->msg.data, h->msg.data_len, size, off);
+        unuse(h);
+        return JF_REPLIED;
+    }
     char *buf = malloc(size ? size : 1);
     if (!buf)
         return JS_ERR_NOMEM;
@@ -103,9 +119,7 @@ static void release_msg(const struct jf_ref *ref, struct fuse_file_info *fi) {
     struct handle *h = (struct handle *)(uintptr_t)fi->fh;
 
     (void)ref;
-    if (h->err == 0)
-        js_msg_release(&h->msg);
-    free(h);
+    unuse(h);
 }
 
 #define MSG_CLASS(class_name)                                                                      \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* since/ from/ tail/ match/: directories without a listing, and what their names stand for. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,11 +50,17 @@ static int lookup_param(const struct jf_ref *dir, const char *name, struct jf_en
     int r = narrow(dir, name, &scope);
     if (r < 0)
         return r;
-    struct jf_node_new init = {.class = &jf_class_query,
-                               .stream = dir->stream,
-                               .scope = scope,
-                               .key = jf_scope_key(scope)};
+    /* Different paths may mean the same messages; a directory has one place all the same. */
+    char *key;
+    if (asprintf(&key, "%llx\n%s\n%s", (unsigned long long)dir->ino, name, jf_scope_key(scope)) <
+        0) {
+        jf_scope_unref(scope);
+        return JS_ERR_NOMEM;
+    }
+    struct jf_node_new init = {
+        .class = &jf_class_query, .stream = dir->stream, .scope = scope, .key = key};
     r = jf_entry_new(dir->fs, &init, ret_entry);
+    free(key);
     jf_scope_unref(scope);
     return r;
 }

@@ -18,6 +18,7 @@
 struct handle {
     char *text;
     size_t len;
+    atomic_uint users; /* a release may overtake the end of the last read */
 };
 
 static const struct {
@@ -168,6 +169,7 @@ static int open_text(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_
     struct handle *h = calloc(1, sizeof(*h));
     if (!h)
         return JS_ERR_NOMEM;
+    atomic_init(&h->users, 1);
     int r = make_text(ref, &h->text, &h->len);
     if (r < 0) {
         free(h);
@@ -179,20 +181,29 @@ static int open_text(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_
     return 0;
 }
 
+static void unuse(struct handle *h) {
+    if (atomic_fetch_sub(&h->users, 1) != 1)
+        return;
+    free(h->text);
+    free(h);
+}
+
 static int read_text(fuse_req_t req, const struct jf_ref *ref, size_t size, off_t off,
                      struct fuse_file_info *fi) {
-    const struct handle *h = (const struct handle *)(uintptr_t)fi->fh;
+    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
 
     (void)ref;
-    return jf_reply_text(req, h->text, h->len, size, off);
+    atomic_fetch_add(&h->users, 1);
+    jf_reply_text(req, h->text, h->len, size, off);
+    unuse(h);
+    return JF_REPLIED;
 }
 
 static void release_text(const struct jf_ref *ref, struct fuse_file_info *fi) {
     struct handle *h = (struct handle *)(uintptr_t)fi->fh;
 
     (void)ref;
-    free(h->text);
-    free(h);
+    unuse(h);
 }
 
 const struct jf_class jf_class_text = {

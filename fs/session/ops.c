@@ -14,6 +14,7 @@
 #include "fs/node/class.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/stream.h"
+#include "fs/session/opens.h"
 #include "fs/session/pool.h"
 #include "fs/session/stats.h"
 
@@ -89,6 +90,28 @@ static int do_readlink(struct call *c, const struct jf_ref *ref) {
     return JF_REPLIED;
 }
 
+static void release(const struct jf_ref *ref, struct fuse_file_info *fi, bool dir) {
+    if (dir && ref->class->releasedir)
+        ref->class->releasedir(ref, fi);
+    if (!dir && ref->class->release)
+        ref->class->release(ref, fi);
+}
+
+static int reply_open(struct call *c, const struct jf_ref *ref, bool dir) {
+    int r = jf_opens_add(ref, &c->fi, dir);
+
+    if (r < 0) {
+        release(ref, &c->fi, dir);
+        return r;
+    }
+    /* The caller was interrupted: the kernel will not release what it does not know. */
+    if (fuse_reply_open(c->req, &c->fi) != 0) {
+        jf_opens_remove(ref->fs, &c->fi);
+        release(ref, &c->fi, dir);
+    }
+    return JF_REPLIED;
+}
+
 static int do_open(struct call *c, const struct jf_ref *ref) {
     int r = 0;
 
@@ -98,10 +121,7 @@ static int do_open(struct call *c, const struct jf_ref *ref) {
         r = -EACCES;
     if (r != 0)
         return r;
-    /* The caller was interrupted: the kernel will not release what it does not know. */
-    if (fuse_reply_open(c->req, &c->fi) != 0 && ref->class->release)
-        ref->class->release(ref, &c->fi);
-    return JF_REPLIED;
+    return reply_open(c, ref, false);
 }
 
 static int do_read(struct call *c, const struct jf_ref *ref) {
@@ -137,9 +157,7 @@ static int do_opendir(struct call *c, const struct jf_ref *ref) {
 
     if (r != 0)
         return r;
-    if (fuse_reply_open(c->req, &c->fi) != 0 && ref->class->releasedir)
-        ref->class->releasedir(ref, &c->fi);
-    return JF_REPLIED;
+    return reply_open(c, ref, true);
 }
 
 static int do_readdir(struct call *c, const struct jf_ref *ref) {
@@ -167,13 +185,15 @@ static int do_create(struct call *c, const struct jf_ref *ref) {
     int r = ref->class->create(c->req, ref, c->name, c->mode, &c->fi, &entry);
     if (r != 0)
         return r;
-    if (fuse_reply_create(c->req, &entry.e, &c->fi) != 0 && entry.node) {
-        struct jf_ref file = jf_ref_of(ref->fs, entry.node);
-        if (file.class->release)
-            file.class->release(&file, &c->fi);
-        jf_node_drop(ref->fs, entry.node, 1);
-    }
-    return JF_REPLIED;
+    struct jf_ref file = jf_ref_of(ref->fs, entry.node);
+    r = jf_opens_add(&file, &c->fi, false);
+    if (r == 0 && fuse_reply_create(c->req, &entry.e, &c->fi) == 0)
+        return JF_REPLIED;
+    if (r == 0)
+        jf_opens_remove(ref->fs, &c->fi);
+    release(&file, &c->fi, false);
+    jf_node_drop(ref->fs, entry.node, 1);
+    return r < 0 ? r : JF_REPLIED;
 }
 
 static int do_mkdir(struct call *c, const struct jf_ref *ref) {
@@ -272,8 +292,7 @@ static int run_op(struct call *c, const struct jf_ref *ref) {
     case JF_OP_FLUSH:
         return class->flush ? class->flush(c->req, ref, &c->fi) : 0;
     case JF_OP_RELEASE:
-        if (class->release)
-            class->release(ref, &c->fi);
+        release(ref, &c->fi, false);
         return 0;
     case JF_OP_FSYNC:
         return do_fsync(c, ref);
@@ -282,8 +301,7 @@ static int run_op(struct call *c, const struct jf_ref *ref) {
     case JF_OP_READDIR:
         return do_readdir(c, ref);
     case JF_OP_RELEASEDIR:
-        if (class->releasedir)
-            class->releasedir(ref, &c->fi);
+        release(ref, &c->fi, true);
         return 0;
     case JF_OP_CREATE:
         return do_create(c, ref);
@@ -363,6 +381,11 @@ static void dispatch(struct call *c) {
 
     atomic_fetch_add_explicit(&fs->stats->op[c->op].count, 1, memory_order_relaxed);
     int r = jf_ref_resolve(fs, c->ino, &ref);
+
+    if (c->op == JF_OP_RELEASE || c->op == JF_OP_RELEASEDIR)
+        jf_opens_remove(fs, &c->fi);
+    else
+        jf_opens_resolve(&c->fi);
     /* What is gone still has open files to give back. */
     if (r == -ESTALE && (c->op == JF_OP_RELEASE || c->op == JF_OP_RELEASEDIR)) {
         struct jf_node *node = jf_intern_find(fs, c->ino);

@@ -11,6 +11,7 @@
 #include "fs/node/class.h"
 #include "fs/node/stream.h"
 #include "fs/session/notify.h"
+#include "fs/session/opens.h"
 #include "fs/session/park.h"
 #include "fs/session/pool.h"
 #include "fs/session/stats.h"
@@ -187,8 +188,9 @@ static int make_tables(struct jf_fs *fs) {
     fs->streams = jf_streams_new();
     fs->parking = jf_parking_new();
     fs->stats = calloc(1, sizeof(*fs->stats));
+    fs->opens = jf_opens_new();
     fs->pool = jf_pool_new(POOL_THREADS);
-    return fs->log && fs->intern && fs->streams && fs->parking && fs->stats && fs->pool
+    return fs->log && fs->intern && fs->streams && fs->parking && fs->stats && fs->opens && fs->pool
                ? 0
                : JS_ERR_NOMEM;
 }
@@ -215,6 +217,7 @@ int jf_setup(struct jf_fs *fs, struct jf_keys **ret_keys, char *why, size_t why_
 
 int jf_setup_done(struct jf_fs *fs) {
     jf_pool_free(fs->pool);
+    jf_opens_free(fs);
     jf_intern_free(fs->intern);
     jf_streams_free(fs);
     jf_notify_free(fs);
