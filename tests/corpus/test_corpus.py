@@ -91,7 +91,9 @@ def compare_lines(stream, lines):
         equal(golden.parse_time(line["time"]), message["time"], "time " + seq)
         equal(len(data), message["size"], "size " + seq)
         equal(sha256(data), message["sha256"], "payload hash " + seq)
-        equal("hdrs" in line or "hdrs_b64" in line, message["hdr_size"] > 0, "headers " + seq)
+        # A block that is nothing but its version line and its end has no headers to show.
+        equal("hdrs" in line or "hdrs_b64" in line,
+              message["hdr_size"] > len(b"NATS/1.0\r\n\r\n"), "headers " + seq)
         if "hdrs_b64" in line:
             compare_header(message, base64.b64decode(line["hdrs_b64"]))
     if stream["subjects"] is not None:
@@ -131,11 +133,7 @@ def test_info(jetfs, case, stream):
 
 
 def test_dump(jetfs, case, stream):
-    # An unreadable configuration is a finding of the stream, so it must show in the exit code.
-    unreadable = stream["exception"] == "unreadable"
-    code, out, err = jetfs.run("dump", *where(case, stream))
-    check(code in (4, 8) if unreadable else code == 0, "exit code %d\n%s" % (code, err))
-    compare_lines(stream, [json.loads(line) for line in out.split(b"\n") if line])
+    compare_lines(stream, jetfs.lines("dump", *where(case, stream)))
 
 
 def test_verify(jetfs, case):
