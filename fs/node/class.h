@@ -66,6 +66,8 @@ struct jf_class {
      * seconds; entry_timeout counts in lookups only). ESTALE when the thing is gone. */
     int (*stat)(const struct jf_ref *ref, struct stat *st, double *attr_timeout,
                 double *entry_timeout);
+    /* When stat() says ESTALE and the file is open: what it was. NULL: ESTALE stays. */
+    int (*stat_open)(const struct jf_ref *ref, const struct fuse_file_info *fi, struct stat *st);
     /* NULL: EPERM. to_set: FUSE_SET_ATTR_*. After success stat() gives the answer. */
     int (*setattr)(const struct jf_ref *ref, const struct stat *attr, int to_set,
                    struct fuse_file_info *fi);

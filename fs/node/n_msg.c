@@ -61,6 +61,24 @@ static int stat_msg(const struct jf_ref *ref, struct stat *st, double *attr_time
     return 0;
 }
 
+static int stat_open_msg(const struct jf_ref *ref, const struct fuse_file_info *fi,
+                         struct stat *st) {
+    const struct handle *h = (const struct handle *)(uintptr_t)fi->fh;
+    struct jf_render render = render_of(ref);
+
+    if (h->err < 0)
+        return -ESTALE;
+    memset(st, 0, sizeof(*st));
+    st->st_ino = ref->ino;
+    st->st_mode = ref->class->mode & ~ref->fs->options.umask;
+    st->st_uid = ref->fs->options.uid;
+    st->st_gid = ref->fs->options.gid;
+    st->st_size = (off_t)jf_render_length(&render, &h->msg);
+    st->st_blocks = (st->st_size + 511) / 512;
+    jf_stat_time(ref->fs, st, h->msg.time);
+    return 0;
+}
+
 static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
     (void)req;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
@@ -124,8 +142,8 @@ static void release_msg(const struct jf_ref *ref, struct fuse_file_info *fi) {
 
 #define MSG_CLASS(class_name)                                                                      \
     {                                                                                              \
-        .name = class_name, .mode = S_IFREG | 0444, .stat = stat_msg, .open = open_msg,            \
-        .read = read_msg, .release = release_msg, .getxattr = jf_msg_getxattr,                     \
+        .name = class_name, .mode = S_IFREG | 0444, .stat = stat_msg, .stat_open = stat_open_msg,  \
+        .open = open_msg, .read = read_msg, .release = release_msg, .getxattr = jf_msg_getxattr,   \
         .listxattr = jf_msg_listxattr,                                                             \
     }
 

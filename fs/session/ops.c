@@ -65,6 +65,10 @@ static int do_getattr(struct call *c, const struct jf_ref *ref) {
     double timeout;
     int r = jf_stat(ref, &st, &timeout, NULL);
 
+    if (r == -ESTALE) {
+        r = jf_opens_stat(ref, &st);
+        timeout = 0;
+    }
     if (r == 0)
         fuse_reply_attr(c->req, &st, timeout);
     return r < 0 ? r : JF_REPLIED;
