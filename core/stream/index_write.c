@@ -42,8 +42,7 @@ static int fill_subjects(struct js_stream *s, struct js_index_db *ix) {
 }
 
 /* One block's entry: its live range and what is deleted inside it. */
-static int fill_block(struct js_stream *s, const struct js_block *b, bool last,
-                      struct js_index_block *e) {
+static int fill_block(struct js_stream *s, const struct js_block *b, struct js_index_block *e) {
     const struct js_slots *sl = &b->slots;
 
     e->number = b->number;
@@ -54,18 +53,17 @@ static int fill_block(struct js_stream *s, const struct js_block *b, bool last,
         e->last_seq = s->last_seq;
         return 0;
     }
-    uint32_t k = 0, z = sl->count;
+    uint32_t k = 0;
     while (!js_slot_live(sl, k))
         k++;
-    while (!js_slot_live(sl, z - 1))
-        z--;
     e->first_seq = js_slot_seq(sl, k);
-    /* The last block keeps the stream's last sequence, be it deleted. */
-    e->last_seq = last ? s->last_seq : js_slot_seq(sl, z - 1);
+    /* The last record that stands in the block, be it deleted: servers hold the two against each
+     * other when they load it, and rebuild the block if they differ. */
+    e->last_seq = b->pos_last;
     e->first_time = b->min_time;
-    e->last_time = last ? s->last_time : b->max_time;
+    e->last_time = b->pos_last_time ? b->pos_last_time : b->max_time;
     js_seq_t expect = e->first_seq;
-    for (; k < z; k++) {
+    for (; k < sl->count; k++) {
         if (!js_slot_live(sl, k))
             continue;
         for (js_seq_t q = expect; q < js_slot_seq(sl, k); q++)
@@ -94,7 +92,7 @@ static int fill_index(struct js_stream *s, struct js_index_db *ix) {
         bool last = i + 1 == s->num_blocks;
         if (b->msgs == 0 && !last)
             continue;
-        int r = fill_block(s, b, last, &ix->blocks[ix->num_blocks++]);
+        int r = fill_block(s, b, &ix->blocks[ix->num_blocks++]);
         if (r < 0)
             return r;
         if (last) {
