@@ -30,8 +30,9 @@ class Jetfs:
         """Runs a verb that must end with this code; returns its standard output."""
         got, out, err = self.run(*args, stdin=stdin)
         if got != code:
-            raise Failure("jetfs %s ended with %d, expected %d\n%s" %
-                          (" ".join(args), got, code, err))
+            raise Failure("jetfs %s ended with %d, expected %d\n%s%s" %
+                          (" ".join(args), got, code, err,
+                           out[:1500].decode("utf-8", "replace") if args[0] == "verify" else ""))
         return out
 
     def json(self, *args, code=0):
