@@ -138,37 +138,58 @@ static int decide_index(struct js_stream *s, struct index_use *use) {
     return place_stale_index(s, use);
 }
 
-/* N.idx of 2.9: its first sequence and deletions count even when it is stale. */
-static int load_idx(struct js_stream *s, uint32_t number, const struct js_scan_item *item,
-                    struct js_block_idx *idx, bool *ret_found) {
-    struct js_buf file = {.env = s->env}, plain = {.env = s->env};
-    char path[32];
+/* Reads and decodes N.idx once; what was read stays in file. */
+static int read_idx(struct js_stream *s, const char *path, const struct js_block_key *key,
+                    struct js_buf *file, struct js_block_idx *idx) {
+    struct js_buf plain = {.env = s->env};
+    int r = js_files_slurp(&s->files, path, JS_MAX_STATE_FILE, file);
 
-    *ret_found = false;
-    snprintf(path, sizeof path, "msgs/%u.idx", number);
-    int r = js_files_slurp(&s->files, path, JS_MAX_STATE_FILE, &file);
-    if (r == JS_ERR_NO_ENTRY) {
-        r = 0;
-        goto out;
-    }
-    if (r == 0 && item->key)
-        r = js_unseal_with_nonce(item->key->cipher, item->key->seed, item->key->nonce, file.data,
-                                 file.len, &plain);
+    if (r == 0 && key)
+        r = js_unseal_with_nonce(key->cipher, key->seed, key->nonce, file->data, file->len,
+                                 &plain);
     else if (r == 0)
-        js_buf_append(&plain, file.data, file.len);
+        js_buf_append(&plain, file->data, file->len);
     if (r == 0 && plain.failed)
         r = JS_ERR_NOMEM;
     if (r == 0)
         r = js_block_idx_decode(s->env, plain.data, plain.len, idx);
+    js_buf_done(&plain);
+    return r;
+}
+
+/* N.idx of 2.9: its first sequence and deletions count even when it is stale. A live server writes
+ * it in place, so one that is wrong is read again as long as it changes. */
+static int load_idx(struct js_stream *s, uint32_t number, const struct js_scan_item *item,
+                    struct js_block_idx *idx, bool *ret_found) {
+    struct js_buf file = {.env = s->env}, before = {.env = s->env};
+    char path[32];
+    int r = 0;
+
+    *ret_found = false;
+    snprintf(path, sizeof path, "msgs/%u.idx", number);
+    for (int tries = 0; tries < 100; tries++) {
+        struct js_buf t = before;
+        before = file;
+        file = t;
+        file.len = 0;
+        r = read_idx(s, path, item->key, &file, idx);
+        if (r != JS_ERR_CORRUPT ||
+            (tries && file.len && file.len == before.len &&
+             memcmp(file.data, before.data, file.len) == 0))
+            break;
+    }
     if (r == 0) {
         *ret_found = true;
+    } else if (r == JS_ERR_NO_ENTRY) {
+        r = 0;
     } else if (r != JS_ERR_NOMEM) {
-        struct js_problem p = {.verdict = JS_HEALTH_DAMAGED, .file = path};
-        r = js_stream_report(s, &p, "cannot be used: %s", js_err_text(r));
+        struct js_problem p = {.verdict = file.len ? JS_HEALTH_DAMAGED : JS_HEALTH_TORN_TAIL,
+                               .file = path};
+        r = js_stream_report(s, &p, "cannot be used: %s",
+                             file.len ? js_err_text(r) : "empty (torn while it was written)");
     }
-out:
     js_buf_done(&file);
-    js_buf_done(&plain);
+    js_buf_done(&before);
     return r;
 }
 
