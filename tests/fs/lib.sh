@@ -14,9 +14,8 @@ cleanup() {
         kill "$p" 2>/dev/null
     done
     for d in "$tmp"/m*; do
-        if mountpoint -q "$d" 2>/dev/null; then
-            umount "$d" 2>/dev/null || umount -l "$d" 2>/dev/null
-        fi
+        # A mount whose process died is no mountpoint for mountpoint(1), but it is there.
+        umount "$d" 2>/dev/null || umount -l "$d" 2>/dev/null
     done
     rm -rf "$tmp"
 }
