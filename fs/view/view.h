@@ -27,8 +27,8 @@
 struct jf_view;
 struct jf_reader;
 
-/* Called for each damaged message that a reading skipped, without locks of ours held by readers;
- * the view's lock is held, so the callback must not call into the view. */
+/* Called whenever a measuring or a reading leaves a damaged message out, so more than once for one
+ * message. Locks of the view may be held: the callback must not call into views. */
 typedef void (*jf_damage_fn)(void *ctx, struct js_stream *stream, js_seq_t seq);
 
 struct jf_view_options {
@@ -38,9 +38,11 @@ struct jf_view_options {
 };
 
 /*
- * Makes the first epoch of a view; takes references of its own. options is copied. Reads no
- * payload for LOG and TSV; JSONL and FULL are rendered once to learn the lengths.
- * Errors: NOMEM, IO, and those of the library.
+ * Makes the first epoch of a view; takes references of its own. options is copied (its strings are
+ * borrowed while the view lives). Cheap: the view is measured when its size is first asked for, or
+ * when it is first read at an offset that a reader did not reach by reading on; a view that
+ * is only followed is never measured. Measuring reads no payload for LOG and TSV; JSONL and
+ * FULL are rendered once, each block once for all epochs. NOMEM.
  */
 int jf_view_open(struct jf_scope *scope, const struct jf_view_options *options,
                  struct jf_view **ret_view);
@@ -61,10 +63,10 @@ uint64_t jf_view_epoch(const struct jf_view *view);
 bool jf_view_is_stale(struct jf_view *view);
 struct jf_scope *jf_view_scope(const struct jf_view *view);
 enum jf_format jf_view_format(const struct jf_view *view);
-/* Size in bytes as of now (looks for appended messages first). ret_time gets the time of the newest
- * message of the stream (of the block for a segment), 0 = none; may be NULL. */
+/* Size in bytes as of now (looks for appended messages first). ret_time gets the time of the
+ * newest message of the view, 0 = none; may be NULL. */
 int jf_view_size(struct jf_view *view, uint64_t *ret_size, js_time_t *ret_time);
-/* Damaged messages that were skipped so far while measuring and reading this epoch. */
+/* How often a damaged message was left out of this epoch (see jf_damage_fn). */
 uint64_t jf_view_damaged(struct jf_view *view);
 
 /* An open file; takes a reference of the view. */
