@@ -222,7 +222,8 @@ static bool is_gone(int rc) {
     return rc == JS_ERR_MSG_NOT_FOUND || rc == JS_ERR_DELETED_MSG || rc == JS_ERR_EOF;
 }
 
-/* Takes the next block with messages of the view into the table. lock held. */
+/* Takes the next block with messages of the view into the table. old: a table of an earlier epoch,
+ * whose part is taken over if nothing left its block; NULL = none. lock held. */
 static int add_part(struct jf_view *view, js_seq_t limit, const struct jf_parts *old) {
     struct js_stream *stream = jf_scope_stream(view->scope);
     struct jf_parts *parts = &view->parts;
@@ -428,10 +429,11 @@ static int map_in_part(struct jf_view *view, struct jf_part *part, uint64_t off,
 
 int jf_view_map(struct jf_view *view, uint64_t off, js_seq_t *ret_seq, uint64_t *ret_byte) {
     size_t i;
-    int rc;
+    int rc = 0;
 
     pthread_mutex_lock(&view->lock);
-    rc = extend(view, NULL);
+    if (!view->known || off >= view->size)
+        rc = extend(view, NULL);
     if (rc == 0)
         rc = add_parts(view, view->covered, NULL);
     if (rc == 0) {
