@@ -139,6 +139,14 @@ int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg) {
     } else {
         struct js_block *b = s->blocks[bi];
         msg.seq = js_slot_seq(&b->slots, slot);
+        /* The block of the message before usually holds this one, too. */
+        if (iter->current.owner && js_stream_slot_in(s, b, slot, iter->current.owner, &msg)) {
+            pthread_rwlock_unlock(&s->lock);
+            iter->current = msg;
+            *ret_msg = msg;
+            ret_msg->owner = NULL;
+            return 0;
+        }
         /* A sparse filter reads records, a dense one whole blocks. */
         bool whole = iter->matcher.all || msg.seq == from || from + 64 > msg.seq;
         r = js_stream_slot_msg(s, b, slot, whole, &msg);

@@ -283,11 +283,34 @@ static void set_checked(struct js_cached *e, uint32_t slot) {
                                  memory_order_relaxed);
 }
 
+/* The message at p in an entry, its hash verified once while the entry lives. The reference that
+ * the message owns is the caller's. */
+static int take_view(struct js_stream *s, struct js_block *b, uint32_t slot, struct js_cached *e,
+                     const uint8_t *p, struct js_msg *ret_msg) {
+    struct js_record rec;
+
+    if (!view_slot(s, b, slot, p, &rec) || rec.seq != js_slot_seq(&b->slots, slot) ||
+        (!already_checked(e, slot) && !js_record_verify(&rec, &b->hash_key, p)))
+        return JS_ERR_BAD_MSG;
+    set_checked(e, slot);
+    *ret_msg = (struct js_msg){
+        .seq = rec.seq,
+        .time = rec.time,
+        .subject = (const char *)rec.subject,
+        .subject_len = rec.subject_len,
+        .hdr = rec.hdr,
+        .hdr_len = rec.hdr_len,
+        .data = rec.data,
+        .data_len = rec.data_len,
+        .owner = e,
+    };
+    return 0;
+}
+
 int js_stream_slot_msg(struct js_stream *s, struct js_block *b, uint32_t slot, bool whole_block,
                        struct js_msg *ret_msg) {
     struct js_cached *e = NULL;
     const uint8_t *p;
-    struct js_record rec;
     uint32_t off = b->slots.off[slot], len = b->slots.len[slot];
     int r;
 
@@ -313,24 +336,20 @@ int js_stream_slot_msg(struct js_stream *s, struct js_block *b, uint32_t slot, b
                 return r;
         }
     }
-    if (!view_slot(s, b, slot, p, &rec) || rec.seq != js_slot_seq(&b->slots, slot) ||
-        (!already_checked(e, slot) && !js_record_verify(&rec, &b->hash_key, p))) {
+    r = take_view(s, b, slot, e, p, ret_msg);
+    if (r < 0)
         js_cached_unref(e);
-        return JS_ERR_BAD_MSG;
-    }
-    set_checked(e, slot);
-    *ret_msg = (struct js_msg){
-        .seq = rec.seq,
-        .time = rec.time,
-        .subject = (const char *)rec.subject,
-        .subject_len = rec.subject_len,
-        .hdr = rec.hdr,
-        .hdr_len = rec.hdr_len,
-        .data = rec.data,
-        .data_len = rec.data_len,
-        .owner = e,
-    };
-    return 0;
+    return r;
+}
+
+bool js_stream_slot_in(struct js_stream *s, struct js_block *b, uint32_t slot, struct js_cached *e,
+                       struct js_msg *ret_msg) {
+    uint32_t off = b->slots.off[slot], len = b->slots.len[slot];
+
+    if (e->number != b->number || e->version != b->version || e->owner != s->identity ||
+        len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
+        return false;
+    return take_view(s, b, slot, e, e->data + off, ret_msg) == 0;
 }
 
 int js_stream_slot_sizes(struct js_stream *s, struct js_block *b, uint32_t slot, uint32_t *ret_hdr,

@@ -166,6 +166,10 @@ int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint6
 /* The message in a slot; hash verified. One reference in ret_msg->owner. lock held. */
 int js_stream_slot_msg(struct js_stream *stream, struct js_block *block, uint32_t slot,
                        bool whole_block, struct js_msg *ret_msg);
+/* The same from a cached block that the caller holds (no reference is taken; ret_msg borrows it).
+ * False when it is not in there or not provable from it. */
+bool js_stream_slot_in(struct js_stream *stream, struct js_block *block, uint32_t slot,
+                       struct js_cached *entry, struct js_msg *ret_msg);
 /* Header and payload length of a slot, from the index (from the record in the rare case that the
  * header is too long for it). */
 int js_stream_slot_sizes(struct js_stream *stream, struct js_block *block, uint32_t slot,
