@@ -19,6 +19,20 @@ static int count_name(void *ctx, const char *name) {
     return 0;
 }
 
+/* Listing a directory at every question would cost more than the rest of the answer. */
+static uint64_t count_consumers(struct js_stream *s) {
+    js_time_t now = s->env->clock->monotonic(s->env->clock->ctx);
+    js_time_t at = atomic_load_explicit(&s->consumers_at, memory_order_relaxed);
+    uint64_t n = 0;
+
+    if (at && now - at < INT64_C(1000000000))
+        return atomic_load_explicit(&s->consumers, memory_order_relaxed);
+    (void)js_files_list_consumers(&s->files, count_name, &n);
+    atomic_store_explicit(&s->consumers, n, memory_order_relaxed);
+    atomic_store_explicit(&s->consumers_at, now ? now : 1, memory_order_relaxed);
+    return n;
+}
+
 void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_state) {
     struct js_stream_state st = {0};
 
@@ -42,8 +56,8 @@ void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_s
     }
     st.num_blocks = stream->num_blocks;
     st.removals = stream->removals;
-    (void)js_files_list_consumers(&stream->files, count_name, &st.num_consumers);
     pthread_rwlock_unlock(&stream->lock);
+    st.num_consumers = count_consumers(stream);
     *ret_state = st;
 }
 

@@ -62,12 +62,13 @@ struct js_block *js_stream_add_block(struct js_stream *s, uint32_t number) {
 }
 
 /* Follows the chain's end: where the newest message of the subject stands. */
-static void link_chain(struct js_stream *s, struct js_block *b, uint32_t slot, js_seq_t seq,
+static void link_chain(struct js_stream *s, struct js_block *b, js_seq_t seq,
                        struct js_subject_line *line) {
-    (void)b;
-    (void)slot;
     size_t bi;
-    struct js_block *lb = js_stream_block_of(s, line->last, &bi);
+    struct js_block *lb = b;
+    /* Mostly it stands in the same block. */
+    if (line->last < js_slot_seq(&b->slots, 0))
+        lb = js_stream_block_of(s, line->last, &bi);
     if (!lb)
         return;
     uint32_t prev = js_slots_find(&lb->slots, line->last);
@@ -93,7 +94,7 @@ int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_
     if (line->last == 0)
         line->first = rec->seq;
     else
-        link_chain(s, b, slot, rec->seq, line);
+        link_chain(s, b, rec->seq, line);
     line->last = rec->seq;
     if (line->count++ == 0)
         s->subjects.live++;
@@ -477,6 +478,9 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     in.b->raw_size = scan->data.len;
     if (scan->verdict != JS_SCAN_OK)
         return ingest_unreadable(&in, next_first);
+    int room = js_slots_reserve(&in.b->slots, s->env, scan->count);
+    if (room < 0)
+        return room;
     for (size_t i = 0; i < scan->count; i++) {
         int r = note_damage(&in, i);
         if (r == 0)

@@ -49,6 +49,14 @@ static int make_room(struct js_slots *s, const struct js_env *env, uint64_t need
     return resize(s, env, (uint32_t)cap);
 }
 
+int js_slots_reserve(struct js_slots *s, const struct js_env *env, size_t n) {
+    uint64_t need = s->count + (uint64_t)n;
+
+    if (need <= s->cap)
+        return 0;
+    return need > UINT32_MAX / 2 ? JS_ERR_NOMEM : resize(s, env, (uint32_t)need);
+}
+
 /* Drops the holes and keeps sequences instead. */
 static int make_sparse(struct js_slots *s, const struct js_env *env) {
     js_seq_t *seqs = js_realloc_array(env, NULL, s->cap ? s->cap : 1, sizeof *seqs);

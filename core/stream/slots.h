@@ -36,6 +36,8 @@ struct js_slot_value {
 };
 
 void js_slots_done(struct js_slots *slots, const struct js_env *env);
+/* Makes room for n more at once, so that a scan does not grow the arrays step by step. */
+int js_slots_reserve(struct js_slots *slots, const struct js_env *env, size_t n);
 /* Appends a sequence above all present. NOMEM. */
 int js_slots_append(struct js_slots *slots, const struct js_env *env, js_seq_t seq,
                     const struct js_slot_value *value, uint32_t *ret_slot);

@@ -108,6 +108,10 @@ struct js_stream {
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
 
+    /* How many consumers there are, looked up at most once a second (hints; relaxed order). */
+    _Atomic uint64_t consumers;
+    _Atomic js_time_t consumers_at; /* monotonic; 0 = never */
+
     pthread_mutex_t listeners_mu;
     struct js_listener *listeners; /* guarded by listeners_mu */
 };

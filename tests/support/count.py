@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds up the results of all test programs of one or more meson runs.
 
-usage: count.py NAME=TESTLOG.json...
-Prints failures and skips with their reasons, and as its last line "N passed, N failed, N skipped".
+usage: count.py NAME=BUILD_DIRECTORY...
+What lies in BUILD_DIRECTORY/reports are reports of sanitizers; each is a failure. Prints failures and skips with their reasons, and as its last line "N passed, N failed, N skipped".
 Ends with 1 if anything failed or nothing passed.
 """
 import json
+import os
 import re
 import sys
 
@@ -37,12 +38,31 @@ def results(entry):
     return found
 
 
+def read_log(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as log:
+            return [json.loads(line) for line in log if line.strip()]
+    except FileNotFoundError:
+        return []
+
+
+def print_reports(name, directory):
+    """Prints what sanitizers wrote; returns how many reports there are."""
+    found = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    for file in found:
+        print("FAILED %s: a sanitizer's report: %s" % (name, os.path.join(directory, file)))
+        with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as report:
+            for line in report.readlines()[:MAX_NOTES]:
+                print("    " + line.rstrip()[:300])
+    return len(found)
+
+
 def main(argv):
     total = {"passed": 0, "failed": 0, "skipped": 0}
     for arg in argv[1:]:
-        name, _, path = arg.partition("=")
-        with open(path, encoding="utf-8", errors="replace") as log:
-            entries = [json.loads(line) for line in log if line.strip()]
+        name, _, directory = arg.partition("=")
+        total["failed"] += print_reports(name, os.path.join(directory, "reports"))
+        entries = read_log(os.path.join(directory, "meson-logs", "testlog.json"))
         if not entries:
             total["failed"] += 1
             print("FAILED %s: no test ran" % name)
