@@ -171,14 +171,24 @@ def make_by_pub(jetfs, store):
                stdin=b"".join(b"%d\n" % n for n in range(1000)))
 
 
+def make_by_pub_and_remove(jetfs, store):
+    """Removals in a store that was closed in between, so that its index is read back first."""
+    make_by_pub(jetfs, store)
+    with jetfs.mounted(store, "rw", "allow_delete") as point:
+        for seq in (1, 2, 500, 501, 502, 1001, 1002):
+            os.unlink(os.path.join(point, "ORDERS", "seq", str(seq)))
+    left = jetfs.lines("dump", store + ":ORDERS")
+    equal(len(left), 1002 - 7, "messages left")
+
+
 def make_blocks(jetfs, store):
     """More than one block: 8 MiB is where a stream without limits goes on to the next."""
     with jetfs.mounted(store, "rw", "allow_all") as point:
         os.mkdir(os.path.join(point, "ORDERS"))
         os.mkdir(os.path.join(point, "EMPTY"))
-        for number in range(20):
-            write(os.path.join(point, "ORDERS", "spool", "ORDERS.%d" % number, "f"),
-                  bytes([number]) * 900000)
+    for number in range(20):
+        jetfs.need("pub", store + ":ORDERS", "ORDERS.%d" % number,
+                   stdin=bytes([number]) * 900000)
     blocks = [name for root, _, names in os.walk(store) for name in names if name.endswith(".blk")]
     check(len(blocks) >= 3, "blocks: %s" % blocks)
 
@@ -191,6 +201,7 @@ MADE = {
     "made by a mount, all removed":
         lambda jetfs, store: make_by_mount(jetfs, store, range(1, 45)),
     "made by jetfs pub": make_by_pub,
+    "made by jetfs pub, removed through a mount": make_by_pub_and_remove,
     "made in several blocks": make_blocks,
 }
 
