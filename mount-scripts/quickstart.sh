@@ -41,25 +41,32 @@ if [ ! -e "$store" ] || [ -z "$(ls -A -- "$store")" ]; then
 elif [ -f "$store/.jetfs-sample" ]; then
     made=again
 fi
-if [ $made = no ]; then
-    "$jetfs" mount "$store" "$dir" -o ro
-else
-    mkdir -p -- "$store"
-    "$jetfs" mount "$store" "$dir" -o rw,allow_delete,allow_admin
-fi
 if [ $made = yes ]; then
-    mkdir "$dir/ORDERS" "$dir/SENSORS"
+    mkdir -p -- "$store"
+    "$jetfs" mount "$store" "$dir" -o rw,allow_admin
+    mkdir -- "$dir/ORDERS" "$dir/SENSORS"
+    fusermount3 -u -- "$dir"
+    # The mount's process lets go of the streams a moment later.
+    for stream in ORDERS SENSORS; do
+        flock -w 30 "$store/jetstream/\$G/streams/$stream" true
+    done
     for n in {1..20}; do
         echo "{\"order\":$n,\"total\":$((n * 17 % 90 + 10))}"
-    done >>"$dir/ORDERS/pub/ORDERS.new"
-    printf 'NATS/1.0\r\nContent-Type: text/plain\r\n\r\npaid in full' >"$dir/ORDERS/spool/ORDERS.paid/receipt.msg"
+    done | "$jetfs" pub "$store:ORDERS" ORDERS.new --lines >/dev/null
+    printf 'paid in full' |
+        "$jetfs" pub "$store:ORDERS" ORDERS.paid -H Content-Type:text/plain >/dev/null
     for room in kitchen cellar roof; do
         for n in {1..10}; do
             echo "$room $((15 + n % 7)).$n"
-        done >>"$dir/SENSORS/pub/SENSORS.$room.temp"
+        done | "$jetfs" pub "$store:SENSORS" "SENSORS.$room.temp" --lines >/dev/null
     done
     # Beside jetstream/, where servers leave strange names alone.
     : >"$store/.jetfs-sample"
+fi
+if [ $made = no ]; then
+    "$jetfs" mount "$store" "$dir" -o ro
+else
+    "$jetfs" mount "$store" "$dir" -o rw,allow_delete,allow_admin
 fi
 
 cd -- "$dir"

@@ -65,7 +65,7 @@ class Jetfs:
 
 
 def unmount(point):
-    """Unmounts, and waits until the mount is gone."""
+    """Unmounts, and waits until the mount is gone and its process has closed the store."""
     done = None
     for tool in (["fusermount3", "-u", point], ["umount", point], ["umount", "-l", point]):
         with contextlib.suppress(FileNotFoundError):
@@ -75,11 +75,22 @@ def unmount(point):
     else:
         raise Failure("cannot unmount %s: %s" % (point, done and done.stderr))
     wait_for(lambda: not is_mounted(point), 30, point + " to be unmounted")
+    wait_for(lambda: not is_served(point), 60, "the process of %s to end" % point)
 
 
 def is_mounted(point):
     with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
         return any(line.split()[1] == point for line in mounts)
+
+
+def is_served(point):
+    """Is there a process whose command line names the mount point?"""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open("/proc/%s/cmdline" % pid, "rb") as file:
+                if point.encode() in file.read().split(b"\0"):
+                    return True
+    return False
 
 
 def wait_for(condition, seconds, what):
