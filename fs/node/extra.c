@@ -6,11 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/node/publish.h"
+#include "fs/view/render.h"
+
+#define EVERYWHERE (JF_PLACE_STREAM | JF_PLACE_SUBJECT | JF_PLACE_QUERY)
+
 const struct jf_extra jf_extras[] = {
+    {"pub", JF_PLACE_STREAM, true, &jf_class_pub, 0},
+    {"spool", JF_PLACE_STREAM, true, &jf_class_spool, 0},
+    {"follow.log", EVERYWHERE, false, &jf_class_follow, JF_LOG},
+    {"follow.jsonl", EVERYWHERE, false, &jf_class_follow, JF_JSONL},
     {NULL, 0, false, NULL, 0},
 };
 
 const struct jf_class *const jf_extra_classes[] = {
+    &jf_class_spool_file,
     NULL,
 };
 

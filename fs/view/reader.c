@@ -136,6 +136,20 @@ ssize_t jf_reader_read(struct jf_reader *reader, void *buf, size_t size, uint64_
     return fill(reader, buf, size);
 }
 
+bool jf_reader_pending(struct jf_reader *reader) {
+    const struct jf_scope *scope = jf_view_scope(reader->view);
+    js_seq_t seq, last = jf_scope_last(scope);
+    size_t n = 0;
+
+    if (reader->have)
+        return true;
+    if (jf_scope_is_void(scope) ||
+        js_stream_list_seqs(jf_scope_stream(scope), jf_scope_filter(scope), reader->next, false,
+                            &seq, 1, &n) < 0)
+        return false;
+    return n == 1 && (!last || seq <= last);
+}
+
 ssize_t jf_reader_next(struct jf_reader *reader, void *buf, size_t size) {
     return fill(reader, buf, size);
 }

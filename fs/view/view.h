@@ -81,6 +81,8 @@ ssize_t jf_reader_read(struct jf_reader *reader, void *buf, size_t size, uint64_
  * place (js_seq_t of the next message), e.g. last sequence + 1 at open.
  */
 ssize_t jf_reader_next(struct jf_reader *reader, void *buf, size_t size);
+/* True when jf_reader_next would give something (poll). */
+bool jf_reader_pending(struct jf_reader *reader);
 void jf_reader_skip_to(struct jf_reader *reader, js_seq_t seq);
 
 #endif
