@@ -23,6 +23,7 @@ struct handle {
     pthread_mutex_t lock;
     struct jf_lines lines;
     pid_t opener;
+    int failed; /* why a write failed: what it left unfinished is no message */
     bool unsynced;
 };
 
@@ -137,8 +138,11 @@ static int write_pub(fuse_req_t req, const struct jf_ref *ref, const char *buf, 
         r = n;
     if (end)
         h->unsynced = true;
-    if (r < 0)
+    if (r < 0) {
         end = jf_lines_stop(&h->lines, end);
+        if (end == 0)
+            h->failed = r;
+    }
     pthread_mutex_unlock(&h->lock);
     if (r < 0 && end == 0)
         return r;
@@ -171,8 +175,14 @@ static int publish_rest(const struct jf_ref *ref, struct handle *h) {
 }
 
 static int settle(const struct jf_ref *ref, struct handle *h) {
-    int r = publish_rest(ref, h);
+    const uint8_t *data;
+    int r = h->failed;
 
+    /* Bytes that an earlier write accepted cannot be kept: close says so. */
+    if (r < 0 && jf_lines_rest(&h->lines, &data))
+        jf_lines_drop_rest(&h->lines);
+    else
+        r = publish_rest(ref, h);
     if (r == 0 && h->unsynced) {
         r = jf_publish_sync(ref);
         h->unsynced = false;
