@@ -28,8 +28,7 @@ struct walker {
 static void add_record(struct js_scan *scan, const struct js_record *r, size_t off, bool repaired) {
     if (scan->count == scan->cap) {
         size_t cap = scan->cap ? scan->cap * 2 : 1024;
-        struct js_scan_rec *recs =
-            js_realloc_array(scan->env, scan->recs, cap, sizeof *scan->recs);
+        struct js_scan_rec *recs = js_realloc_array(scan->env, scan->recs, cap, sizeof *scan->recs);
         if (!recs) {
             scan->failed = true;
             return;
@@ -63,12 +62,8 @@ void js_scan_add_damage(struct js_scan *scan, enum js_damage_kind kind, uint64_t
         scan->damages = d;
         scan->cap_damages = cap;
     }
-    scan->damages[scan->num_damages++] = (struct js_damage){.kind = kind,
-                                                            .off = off,
-                                                            .len = len,
-                                                            .before = scan->count,
-                                                            .hint = hint,
-                                                            .what = what};
+    scan->damages[scan->num_damages++] = (struct js_damage){
+        .kind = kind, .off = off, .len = len, .before = scan->count, .hint = hint, .what = what};
 }
 
 /* Could a record stand here? Cheap tests before any hashing. */
@@ -172,14 +167,15 @@ static size_t over_damage(struct walker *w, size_t off) {
 }
 
 /* The header length is not hashed either: a form that fits better wins. */
-static bool fix_header(struct js_record *r) {
+static bool fix_header(struct js_record *r, bool doubt) {
     size_t form;
     uint32_t body = r->hdr_len + r->data_len;
 
     if (!r->has_hdr || js_header_form(r->hdr, r->hdr_len, body, &form) || !form)
         return false;
-    /* A client may have sent a sloppy header block: only a single flipped bit counts as damage. */
-    if (__builtin_popcountll((uint64_t)form ^ r->hdr_len) != 1)
+    /* A client may have sent a sloppy header block: only a single flipped bit counts as damage,
+     * unless a chunk of the block failed: then any number of bytes may be wrong. */
+    if (!doubt && __builtin_popcountll((uint64_t)form ^ r->hdr_len) != 1)
         return false;
     r->data = r->hdr + form;
     r->hdr_len = (uint32_t)form;
@@ -187,11 +183,12 @@ static bool fix_header(struct js_record *r) {
     return true;
 }
 
-int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len,
-                 const struct js_hash_key *key, const struct js_subject_rule *rule) {
+int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len, const struct js_hash_key *key,
+                 const struct js_subject_rule *rule) {
     struct walker w = {.scan = scan, .p = p, .len = len, .key = key, .rule = rule};
     struct js_record r;
     size_t off = 0;
+    bool doubt = scan->num_damages > 0; /* of chunks: nothing was walked yet */
 
     w.budget = (64u << 20) + 16 * (uint64_t)len;
     while (off < len && !scan->failed) {
@@ -199,7 +196,7 @@ int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len,
             off = over_damage(&w, off);
             continue;
         }
-        bool fixed = fix_header(&r);
+        bool fixed = fix_header(&r, doubt);
         if (fixed)
             js_scan_add_damage(scan, JS_DAMAGE_LENGTH, off, r.len, r.seq,
                                "the header length is damaged; the header's own form gives it");

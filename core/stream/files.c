@@ -23,8 +23,26 @@ uint32_t js_block_number_of(const char *name, const char *suffix) {
     return strcmp(p, suffix) == 0 ? (uint32_t)n : 0;
 }
 
+static int stop_at_block(void *arg, const char *name) {
+    (void)arg;
+    return js_block_number_of(name, ".blk") ? 1 : 0;
+}
+
+/* A purge of 2.14 and later stages the new directory; when it already holds a block, servers put it
+ * in the place of msgs at their next start, so it is what the stream holds. */
 static void open_msgs(struct js_files *files) {
-    int fd = files->env->io->open_dir(files->env->io->ctx, files->dirfd, "msgs");
+    const struct js_io *io = files->env->io;
+    int fd = io->open_dir(io->ctx, files->dirfd, "__new_msgs__");
+
+    files->msgs_name = "__new_msgs__";
+    if (fd >= 0 && io->list(io->ctx, fd, stop_at_block, NULL) != 1) {
+        io->close(io->ctx, fd);
+        fd = -1;
+    }
+    if (fd < 0) {
+        files->msgs_name = "msgs";
+        fd = io->open_dir(io->ctx, files->dirfd, "msgs");
+    }
     files->msgs_fd = fd < 0 ? -1 : fd;
 }
 

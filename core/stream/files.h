@@ -16,6 +16,7 @@ struct js_files {
     const struct js_env *env;
     int dirfd;   /* the stream's directory; -1 for a backup */
     int msgs_fd; /* -1 when missing */
+    const char *msgs_name; /* "msgs", or "__new_msgs__" after an interrupted purge */
     struct js_backup *backup; /* shared, reference counted; NULL for a directory */
 };
 

@@ -61,6 +61,12 @@ static int cmp_u32(const void *a, const void *b) {
 static int list_blocks(struct js_stream *s, struct numbers *n) {
     int r = js_files_list_msgs(&s->files, on_name, n);
 
+    if (r == 0 && s->files.dirfd >= 0 && strcmp(s->files.msgs_name, "msgs") != 0) {
+        struct js_problem p = {.verdict = JS_HEALTH_OK, .file = s->files.msgs_name};
+        r = js_stream_report(s, &p,
+                             "a purge was interrupted: servers put this directory in the "
+                             "place of msgs when they start");
+    }
     if (r == JS_ERR_NO_ENTRY) {
         struct js_problem p = {.verdict = JS_HEALTH_DAMAGED, .file = "msgs"};
         if (s->files.backup) /* a stream that was empty when it was backed up */
@@ -76,10 +82,10 @@ static int list_blocks(struct js_stream *s, struct numbers *n) {
 
 /* How the index is used for this opening. */
 struct index_use {
-    bool speaks;       /* its deletions hold for the blocks that it lists */
-    size_t upto_rec;   /* in its last block: records before this one */
-    bool cut;          /* the last block ends before what the index knew */
-    js_seq_t floor;    /* LastSeq never goes below */
+    bool speaks;     /* its deletions hold for the blocks that it lists */
+    size_t upto_rec; /* in its last block: records before this one */
+    bool cut;        /* the last block ends before what the index knew */
+    js_seq_t floor;  /* LastSeq never goes below */
     js_time_t floor_time;
 };
 
@@ -145,8 +151,7 @@ static int read_idx(struct js_stream *s, const char *path, const struct js_block
     int r = js_files_slurp(&s->files, path, JS_MAX_STATE_FILE, file);
 
     if (r == 0 && key)
-        r = js_unseal_with_nonce(key->cipher, key->seed, key->nonce, file->data, file->len,
-                                 &plain);
+        r = js_unseal_with_nonce(key->cipher, key->seed, key->nonce, file->data, file->len, &plain);
     else if (r == 0)
         js_buf_append(&plain, file->data, file->len);
     if (r == 0 && plain.failed)
@@ -173,9 +178,8 @@ static int load_idx(struct js_stream *s, uint32_t number, const struct js_scan_i
         file = t;
         file.len = 0;
         r = read_idx(s, path, item->key, &file, idx);
-        if (r != JS_ERR_CORRUPT ||
-            (tries && file.len && file.len == before.len &&
-             memcmp(file.data, before.data, file.len) == 0))
+        if (r != JS_ERR_CORRUPT || (tries && file.len && file.len == before.len &&
+                                    memcmp(file.data, before.data, file.len) == 0))
             break;
     }
     if (r == 0) {
@@ -209,8 +213,8 @@ static void prior_from_index(const struct js_stream *s, const struct js_index_bl
 
 static void prior_from_idx(const struct js_block_idx *idx, const struct js_scan *scan,
                            struct js_block_prior *prior) {
-    bool trusted = memcmp(idx->last_sum, scan->last_sum, 8) == 0 ||
-                   (scan->file_size == 0 && idx->msgs == 0);
+    bool trusted =
+        memcmp(idx->last_sum, scan->last_sum, 8) == 0 || (scan->file_size == 0 && idx->msgs == 0);
 
     prior->first = idx->first_seq;
     prior->deleted = &idx->deleted;

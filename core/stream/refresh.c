@@ -43,7 +43,7 @@ static enum change look(struct js_stream *s) {
     if (s->files.backup)
         return SAME;
     /* A purge puts another directory in the place of msgs. */
-    if (s->files.msgs_fd < 0 || js_files_stat(&s->files, "msgs", &st) < 0 ||
+    if (s->files.msgs_fd < 0 || js_files_stat(&s->files, s->files.msgs_name, &st) < 0 ||
         s->env->io->fstat(s->env->io->ctx, s->files.msgs_fd, &msgs) < 0 ||
         st.st_ino != msgs.st_ino)
         return OTHER;

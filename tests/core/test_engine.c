@@ -228,6 +228,17 @@ static void damaged_meta_and_index_leave_the_messages(void **state) {
     all_messages_and_health(20, false);
 }
 
+static void an_interrupted_purge_is_read_as_servers_finish_it(void **state) {
+    char from[512];
+
+    (void)state;
+    fill(20);
+    snprintf(from, sizeof from, "%s", path_of(MSGS));
+    assert_int_equal(rename(from, path_of("jetstream/$G/streams/S/__new_msgs__")), 0);
+    assert_int_equal(mkdir(from, 0700), 0);
+    all_messages_and_health(20, true);
+}
+
 static void what_is_no_store_is_told(void **state) {
     struct js_store *store;
     char why[256] = "";
@@ -458,6 +469,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(what_is_planted_as_a_block_costs_nothing_else),
         TEST(damaged_meta_and_index_leave_the_messages),
+        TEST(an_interrupted_purge_is_read_as_servers_finish_it),
         TEST(what_is_no_store_is_told),
         TEST(a_second_writer_is_refused),
         TEST(random_work_agrees_with_a_model_across_reopening),
