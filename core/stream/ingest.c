@@ -6,8 +6,8 @@
  * A record lives unless it is erased, repeats a sequence, lies below the block's known first
  * sequence, is listed as deleted by what is known besides the records (index.db, N.idx), or a
  * tombstone names it. A gap in the sequences is a deletion, except where damage explains it or a
- * fresh index says that a message was there: then it is lost, keeps its place as a damaged slot, and
- * is reported.
+ * fresh index says that a message was there: then it is lost, keeps its place as a damaged slot,
+ * and is reported.
  */
 #include <stdio.h>
 
@@ -78,16 +78,13 @@ static void link_chain(struct js_stream *s, struct js_block *b, js_seq_t seq,
     lb->slots.next[prev] = distance < JS_NEXT_FAR ? (uint32_t)distance : JS_NEXT_FAR;
 }
 
-int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_record *rec,
-                       uint32_t off) {
-    uint32_t sid, slot;
-    int r = js_subjects_intern(&s->subjects, (const char *)rec->subject, rec->subject_len, &sid);
-
-    if (r < 0)
-        return r;
+/* The same for a subject whose id is known. */
+static int add_known(struct js_stream *s, struct js_block *b, const struct js_record *rec,
+                     uint32_t off, uint32_t sid) {
+    uint32_t slot;
     struct js_slot_value v = {.off = off, .len = rec->len, .sid = sid};
     v.hlen = (uint16_t)(rec->hdr_len >= UINT16_MAX ? UINT16_MAX : rec->hdr_len);
-    r = js_slots_append(&b->slots, s->env, rec->seq, &v, &slot);
+    int r = js_slots_append(&b->slots, s->env, rec->seq, &v, &slot);
     if (r < 0)
         return r;
     struct js_subject_line *line = &s->subjects.lines[sid];
@@ -110,6 +107,14 @@ int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_
     s->msgs++;
     s->bytes += rec->len;
     return 0;
+}
+
+int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_record *rec,
+                       uint32_t off) {
+    uint32_t sid;
+    int r = js_subjects_intern(&s->subjects, (const char *)rec->subject, rec->subject_len, &sid);
+
+    return r < 0 ? r : add_known(s, b, rec, off, sid);
 }
 
 void js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot, uint32_t hdr_len,
@@ -271,8 +276,8 @@ static int note_damage(struct ingest *in, size_t i) {
                                    .file = js_block_file(file, in->b->number),
                                    .offset = d->off,
                                    .length = d->len,
-                                   .seq_first = d->kind == JS_DAMAGE_LENGTH ? d->hint & JS_SEQ_MASK
-                                                                            : 0};
+                                   .seq_first =
+                                       d->kind == JS_DAMAGE_LENGTH ? d->hint & JS_SEQ_MASK : 0};
             p.seq_last = p.seq_first;
             int r = js_stream_report(in->s, &p, "%s", d->what);
             if (r < 0)
@@ -298,8 +303,6 @@ static int check_subject(struct ingest *in, const struct js_scan_rec *sr, struct
     struct js_stream *s = in->s;
     const char *subject = (const char *)rec->subject;
 
-    if (js_subjects_find(&s->subjects, subject, rec->subject_len) != JS_NO_ID)
-        return 1;
     bool valid = js_subject_valid(subject, rec->subject_len) ||
                  (rec->subject_len == 0 && s->config.num_subjects == 0);
     if (valid && js_stream_knows_subject(s, subject, rec->subject_len))
@@ -317,8 +320,9 @@ static int check_subject(struct ingest *in, const struct js_scan_rec *sr, struct
                            .seq_last = rec->seq};
     if (js_record_resplit(in->scan->data.data + sr->off, rec, &in->b->hash_key, &rule, &better)) {
         *rec = better;
-        int r = js_stream_report(s, &p, "the subject length is damaged; the stream's subjects "
-                                        "show the right one");
+        int r = js_stream_report(s, &p,
+                                 "the subject length is damaged; the stream's subjects "
+                                 "show the right one");
         return r < 0 ? r : 1;
     }
     if (valid)
@@ -338,6 +342,10 @@ static int take_message(struct ingest *in, size_t i, const struct js_scan_rec *s
                 (!in->prior->upto && known_deleted(in->prior, rec.seq));
     if (dead && !in->prior->gaps_only)
         return 0;
+    /* Most subjects were met before: one look into the table then does for all. */
+    uint32_t sid = js_subjects_find(&in->s->subjects, (const char *)rec.subject, rec.subject_len);
+    if (sid != JS_NO_ID)
+        return add_known(in->s, in->b, &rec, sr->off, sid);
     int r = check_subject(in, sr, &rec);
     if (r < 0)
         return r;
@@ -463,8 +471,7 @@ static int ingest_unreadable(struct ingest *in, js_seq_t next_first) {
 int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_key *key,
                      const struct js_block_prior *prior, js_seq_t next_first,
                      struct js_tombs *tombs) {
-    struct ingest in = {
-        .s = s, .scan = scan, .prior = prior, .tombs = tombs, .below = s->last_seq};
+    struct ingest in = {.s = s, .scan = scan, .prior = prior, .tombs = tombs, .below = s->last_seq};
     char file[32];
 
     in.b = js_stream_add_block(s, scan->number);
