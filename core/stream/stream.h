@@ -260,6 +260,15 @@ static inline bool js_matcher_has(const struct js_matcher *m, uint32_t sid) {
 /* Takes the read lock, with the matcher up to date (building the order first if needed). */
 int js_stream_lock_matched(struct js_stream *stream, struct js_matcher *m);
 
+/* ---- match.c: lock held, matcher up to date ----------------------------------------------------- */
+
+/* The next matching slot with sequence >= seq (damaged ones match "all" only). False at the end. */
+bool js_stream_next_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                          size_t *ret_block, uint32_t *ret_slot);
+/* The last one with sequence <= seq. */
+bool js_stream_prev_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                          size_t *ret_block, uint32_t *ret_slot);
+
 /* ---- notify.c -------------------------------------------------------------------------------- */
 void js_stream_notify(struct js_stream *stream, js_seq_t first, uint64_t n);
 
