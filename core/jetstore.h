@@ -179,6 +179,7 @@ JS_API int js_kek_derive(const void *server_key, size_t len, const char *account
 enum js_open_flags {
     JS_OPEN_RW = 1,     /* lock streams that are written, allow writing */
     JS_OPEN_CREATE = 2, /* with RW: a missing or empty directory becomes a new store */
+    JS_OPEN_SCAN = 4,   /* read every block when a stream opens, even if index.db spares it */
 };
 
 enum js_sync_mode { JS_SYNC_CLOSE, JS_SYNC_ALWAYS, JS_SYNC_INTERVAL, JS_SYNC_OS };
@@ -201,6 +202,8 @@ struct js_store_options {
     enum js_sync_mode sync;  /* when writes reach the disk */
     unsigned sync_interval;  /* seconds, for JS_SYNC_INTERVAL; 0 = 120 */
     unsigned scan_threads;   /* 0 = one per core, at most 8 */
+    uint64_t index_bytes;    /* memory for what is known per message, a stream; 0 = 1 GiB. Above it
+                              * blocks are looked at again when they are asked for */
 };
 
 struct js_store;
@@ -277,7 +280,13 @@ struct js_problem {
     uint64_t lost;      /* messages that cannot be read because of this */
     const char *text;   /* one sentence */
 };
-/* Worst verdict of the stream; JS_HEALTH_OK if there is nothing to report. */
+/*
+ * Reads every block that opening was spared because index.db describes it (opening reads the blocks
+ * that it does not describe, and the newest one). Most questions do that by themselves when they
+ * need it; who asks for the stream's health calls this first. Cheap when nothing is left to read.
+ */
+JS_API int js_stream_scan(struct js_stream *stream);
+/* Worst verdict of what was read so far; JS_HEALTH_OK if there is nothing to report. */
 JS_API enum js_health js_stream_health(struct js_stream *stream);
 /* Calls fn for each finding of opening, reading and (if run) verifying. Strings are borrowed until
  * fn returns. A value other than 0 stops and is returned. Here and wherever a function of a stream
@@ -300,12 +309,12 @@ struct js_stream_state {
     uint64_t num_subjects;
     uint64_t num_deleted; /* within first..last */
     uint64_t num_lost;    /* messages known to have been there and damaged */
-    uint64_t payload_bytes; /* sum of the live messages' payload lengths */
-    uint64_t subject_bytes; /* sum of the live messages' subject lengths */
     uint64_t num_blocks;
     uint64_t num_consumers;
     uint64_t removals;    /* grows with every removal (by us or seen by refresh) */
+    bool scanned;         /* every block was read; before that the numbers are those of index.db */
 };
+/* Reads no block. */
 JS_API void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_state);
 
 /* Names; borrowed until the stream is unreferenced. account is "" when not known. */
@@ -359,7 +368,8 @@ struct js_msg_stat {
  */
 JS_API int js_stream_load_msg(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg);
 JS_API void js_msg_release(struct js_msg *msg);
-/* Newest message of a literal subject. MSG_NOT_FOUND. */
+/* Newest message that matches a subject or a filter with wildcards; "" and ">" mean the message at
+ * the last sequence alone. MSG_NOT_FOUND, BAD_MSG, IO. */
 JS_API int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_t len,
                                    struct js_msg *ret_msg);
 /* Facts about a message without reading its payload (damaged ones included). */
@@ -389,8 +399,12 @@ JS_API int js_stream_list_seqs(struct js_stream *stream, const struct js_filter 
                                js_seq_t from, bool with_damaged, js_seq_t *buf, size_t max,
                                size_t *ret_n);
 
-/* Next/previous match (engine.md A3): MSG found or JS_ERR_EOF; ret_seq may be NULL. A damaged
- * message that matches gives BAD_MSG with ret_msg->seq set, so that the caller can go on. */
+/*
+ * First match with sequence >= start, or last match with sequence <= start (engine.md A3); several
+ * patterns with any_of are the "multi" forms. 0, or EOF when there is none. A damaged message that
+ * matches gives BAD_MSG with ret_msg->seq set, so that the caller can go on. Compiled filters are
+ * remembered, so asking again with the same filter costs no matching.
+ */
 JS_API int js_stream_load_next_msg(struct js_stream *stream, const struct js_filter *filter,
                                    js_seq_t start, struct js_msg *ret_msg);
 JS_API int js_stream_load_prev_msg(struct js_stream *stream, const struct js_filter *filter,
@@ -408,6 +422,53 @@ struct js_totals {
 /* Sums over live matches in from..to (to 0 = last). Reads no block. */
 JS_API int js_stream_totals(struct js_stream *stream, const struct js_filter *filter,
                             js_seq_t from, js_seq_t to, struct js_totals *ret_totals);
+
+/*
+ * How many live matches there are from start on (engine.md A4). last_per_subject: only subjects
+ * whose newest message has a sequence >= start, each counted once. ret_valid_through (may be NULL)
+ * gets the last sequence that was considered. Reads no block.
+ */
+JS_API int js_stream_num_pending(struct js_stream *stream, js_seq_t start,
+                                 const struct js_filter *filter, bool last_per_subject,
+                                 uint64_t *ret_num, js_seq_t *ret_valid_through);
+struct js_subject_state {
+    uint64_t msgs;
+    js_seq_t first_seq;
+    js_seq_t last_seq;
+};
+/*
+ * Number, first and last of the live matches from start on. Start past the end: 0 messages, the
+ * stream's first and last; everything from the first on: the stream's numbers; no match: zeros.
+ */
+JS_API int js_stream_filtered_state(struct js_stream *stream, js_seq_t start,
+                                    const struct js_filter *filter,
+                                    struct js_subject_state *ret_state);
+/*
+ * The newest live sequence <= upto (0: of all) of every subject that matches, ascending, without
+ * repeats. filter NULL: of every subject. upto outside the stream's range gives none. max > 0 and
+ * more results: TOO_MANY_RESULTS. *ret_seqs is freed with js_stream_free_seqs() (NULL when none).
+ */
+JS_API int js_stream_last_seqs(struct js_stream *stream, const struct js_filter *filter,
+                               js_seq_t upto, size_t max, js_seq_t **ret_seqs, size_t *ret_n);
+JS_API void js_stream_free_seqs(struct js_stream *stream, js_seq_t *seqs);
+/*
+ * The same set as messages, ascending, those below from left out (they still count). fn gets a
+ * view that is borrowed until it returns and how many follow; a value other than 0 stops (and is
+ * not an error). ret_total (may be NULL): how many there are in all. Unlike other callbacks this one
+ * may call functions of the stream.
+ */
+JS_API int js_stream_last_msgs(struct js_stream *stream, const struct js_filter *filter,
+                               js_seq_t from, js_seq_t upto, size_t max,
+                               int (*fn)(void *ctx, const struct js_msg *msg, size_t remaining),
+                               void *ctx, size_t *ret_total);
+/* Copies the subject of a live message (at most size bytes); *ret_len gets its length. Reads no
+ * payload. MSG_NOT_FOUND (deleted, damaged or outside). */
+JS_API int js_stream_subject_for_seq(struct js_stream *stream, js_seq_t seq, char *buf, size_t size,
+                                     size_t *ret_len);
+/* Calls fn for each run of deleted sequences within first..last, ascending; damaged messages are
+ * not deleted. A value other than 0 stops and is returned. */
+JS_API int js_stream_deleted(struct js_stream *stream,
+                             int (*fn)(void *ctx, js_seq_t first, js_seq_t last), void *ctx);
 
 /*
  * Ordered reading of many messages. An iterator holds the current block and a compiled filter;
@@ -437,11 +498,6 @@ JS_API int js_stream_list_tokens(struct js_stream *stream, const char *prefix, s
                                  uint32_t after_id,
                                  int (*fn)(void *ctx, const struct js_token *token), void *ctx);
 /* Live messages of exactly this subject: count, first, last. MSG_NOT_FOUND if none. */
-struct js_subject_state {
-    uint64_t msgs;
-    js_seq_t first_seq;
-    js_seq_t last_seq;
-};
 JS_API int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
                              struct js_subject_state *ret_state);
 /* Calls fn for every live subject that matches, in byte order. */
@@ -449,6 +505,12 @@ JS_API int js_stream_subjects(struct js_stream *stream, const struct js_filter *
                               int (*fn)(void *ctx, const char *subject, size_t len,
                                         const struct js_subject_state *state),
                               void *ctx);
+/* Calls fn with the number of live messages of every live subject that matches, in byte order. With
+ * index.db no block is read. */
+JS_API int js_stream_subject_totals(struct js_stream *stream, const struct js_filter *filter,
+                                    int (*fn)(void *ctx, const char *subject, size_t len,
+                                              uint64_t msgs),
+                                    void *ctx);
 
 /* Literal subject: no empty token, no space, tab, CR, LF, FF or NUL, no token "*" or ">". */
 JS_API bool js_subject_valid(const char *subject, size_t len);

@@ -50,12 +50,9 @@ void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_s
         if (range > st.msgs + st.num_lost)
             st.num_deleted = range - st.msgs - st.num_lost;
     }
-    for (size_t i = 0; i < stream->num_blocks; i++) {
-        st.payload_bytes += stream->blocks[i]->payload_bytes;
-        st.subject_bytes += stream->blocks[i]->subject_bytes;
-    }
     st.num_blocks = stream->num_blocks;
     st.removals = stream->removals;
+    st.scanned = true;
     pthread_rwlock_unlock(&stream->lock);
     st.num_consumers = count_consumers(stream);
     *ret_state = st;

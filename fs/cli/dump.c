@@ -226,6 +226,7 @@ static int tell_finding(void *ctx, const struct js_problem *problem) {
 
 static void tell_damage(struct dump *dump) {
     const struct jf_call *call = dump->source->call;
+    int scanned = js_stream_scan(dump->stream);
     enum js_health health = js_stream_health(dump->stream);
     int r;
 
@@ -235,7 +236,7 @@ static void tell_damage(struct dump *dump) {
         dump->code |= jf_cli_error(call, dump->label, JS_ERR_NO_KEY, NULL);
     else if (health == JS_HEALTH_TORN_TAIL)
         dump->live = jf_source_is_live(dump->source, dump->target);
-    r = js_stream_problems(dump->stream, tell_finding, dump);
+    r = scanned < 0 ? scanned : js_stream_problems(dump->stream, tell_finding, dump);
     if (r < 0)
         dump->code |= jf_cli_error(call, dump->label, r, NULL);
     if (dump->told > MAX_TOLD)

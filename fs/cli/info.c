@@ -87,8 +87,13 @@ static void place_line(struct jf_out *out, const char *name, js_seq_t seq, js_ti
 static int print_stream(struct jf_out *out, struct js_stream *stream) {
     struct problem_list list = {.out = out};
     struct js_stream_state state = {0};
-    int r;
+    struct js_totals totals;
+    int r = js_stream_scan(stream);
 
+    if (r == 0)
+        r = js_stream_totals(stream, NULL, 0, 0, &totals);
+    if (r < 0)
+        return r;
     js_stream_get_state(stream, &state);
     line(out, "stream", js_stream_name(stream));
     line(out, "account", js_stream_account(stream)[0] ? js_stream_account(stream) : "-");
@@ -100,7 +105,7 @@ static int print_stream(struct jf_out *out, struct js_stream *stream) {
     number_line(out, "subjects", state.num_subjects);
     number_line(out, "deleted", state.num_deleted);
     number_line(out, "lost", state.num_lost);
-    bytes_line(out, "payload", state.payload_bytes);
+    bytes_line(out, "payload", totals.payload_bytes);
     number_line(out, "blocks", state.num_blocks);
     number_line(out, "consumers", state.num_consumers);
     line(out, "cipher", js_stream_cipher(stream));

@@ -49,19 +49,30 @@ static void add_problems(struct jf_json *json, struct js_stream *stream) {
     jf_json_child(json, "problems", list.array);
 }
 
-static void add_state(struct jf_json *json, const struct js_stream_state *state) {
-    jf_json_number(json, "messages", state->msgs);
-    jf_json_number(json, "bytes", state->bytes);
-    jf_json_number(json, "first_seq", state->first_seq);
-    jf_json_time(json, "first_time", state->first_time);
-    jf_json_number(json, "last_seq", state->last_seq);
-    jf_json_time(json, "last_time", state->last_time);
-    jf_json_number(json, "subjects", state->num_subjects);
-    jf_json_number(json, "deleted", state->num_deleted);
-    jf_json_number(json, "lost", state->num_lost);
-    jf_json_number(json, "payload_bytes", state->payload_bytes);
-    jf_json_number(json, "blocks", state->num_blocks);
-    jf_json_number(json, "consumers", state->num_consumers);
+static int add_state(struct jf_json *json, struct js_stream *stream) {
+    struct js_stream_state state;
+    struct js_totals t;
+    /* The scan comes first: the numbers are those of the blocks then. */
+    int rc = js_stream_scan(stream);
+
+    if (rc == 0)
+        rc = js_stream_totals(stream, NULL, 0, 0, &t);
+    if (rc < 0)
+        return rc;
+    js_stream_get_state(stream, &state);
+    jf_json_number(json, "messages", state.msgs);
+    jf_json_number(json, "bytes", state.bytes);
+    jf_json_number(json, "first_seq", state.first_seq);
+    jf_json_time(json, "first_time", state.first_time);
+    jf_json_number(json, "last_seq", state.last_seq);
+    jf_json_time(json, "last_time", state.last_time);
+    jf_json_number(json, "subjects", state.num_subjects);
+    jf_json_number(json, "deleted", state.num_deleted);
+    jf_json_number(json, "lost", state.num_lost);
+    jf_json_number(json, "payload_bytes", t.payload_bytes);
+    jf_json_number(json, "blocks", state.num_blocks);
+    jf_json_number(json, "consumers", state.num_consumers);
+    return 0;
 }
 
 /* The name in the configuration; null when there is none to read. */
@@ -78,12 +89,15 @@ static void add_config_name(struct jf_json *json, struct js_stream *stream) {
 
 int jf_info_stream(struct js_stream *stream, char **ret_text, size_t *ret_len) {
     struct jf_json json = jf_json_object();
-    struct js_stream_state state;
+    int rc;
 
-    js_stream_get_state(stream, &state);
     jf_json_text(&json, "name", js_stream_name(stream));
     jf_json_text(&json, "account", js_stream_account(stream));
-    add_state(&json, &state);
+    rc = add_state(&json, stream);
+    if (rc < 0) {
+        jf_json_drop(&json);
+        return rc;
+    }
     jf_json_text(&json, "cipher", js_stream_cipher(stream));
     add_config_name(&json, stream);
     jf_json_text(&json, "health", js_health_name(js_stream_health(stream)));
