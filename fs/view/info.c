@@ -49,29 +49,36 @@ static void add_problems(struct jf_json *json, struct js_stream *stream) {
     jf_json_child(json, "problems", list.array);
 }
 
+/* The state as it is known; payload_bytes: NULL when that would need a scan. */
+static void add_numbers(struct jf_json *json, const struct js_stream_state *state,
+                        const uint64_t *payload_bytes) {
+    jf_json_number(json, "messages", state->msgs);
+    jf_json_number(json, "bytes", state->bytes);
+    jf_json_number(json, "first_seq", state->first_seq);
+    jf_json_time(json, "first_time", state->first_time);
+    jf_json_number(json, "last_seq", state->last_seq);
+    jf_json_time(json, "last_time", state->last_time);
+    jf_json_number(json, "subjects", state->num_subjects);
+    jf_json_number(json, "deleted", state->num_deleted);
+    jf_json_number(json, "lost", state->num_lost);
+    if (payload_bytes)
+        jf_json_number(json, "payload_bytes", *payload_bytes);
+    jf_json_number(json, "blocks", state->num_blocks);
+    jf_json_number(json, "consumers", state->num_consumers);
+}
+
+/* The scan comes first: the numbers are those of the blocks then. */
 static int add_state(struct jf_json *json, struct js_stream *stream) {
     struct js_stream_state state;
-    struct js_totals t;
-    /* The scan comes first: the numbers are those of the blocks then. */
+    struct js_totals totals;
     int rc = js_stream_scan(stream);
 
     if (rc == 0)
-        rc = js_stream_totals(stream, NULL, 0, 0, &t);
+        rc = js_stream_totals(stream, NULL, 0, 0, &totals);
     if (rc < 0)
         return rc;
     js_stream_get_state(stream, &state);
-    jf_json_number(json, "messages", state.msgs);
-    jf_json_number(json, "bytes", state.bytes);
-    jf_json_number(json, "first_seq", state.first_seq);
-    jf_json_time(json, "first_time", state.first_time);
-    jf_json_number(json, "last_seq", state.last_seq);
-    jf_json_time(json, "last_time", state.last_time);
-    jf_json_number(json, "subjects", state.num_subjects);
-    jf_json_number(json, "deleted", state.num_deleted);
-    jf_json_number(json, "lost", state.num_lost);
-    jf_json_number(json, "payload_bytes", t.payload_bytes);
-    jf_json_number(json, "blocks", state.num_blocks);
-    jf_json_number(json, "consumers", state.num_consumers);
+    add_numbers(json, &state, &totals.payload_bytes);
     return 0;
 }
 
@@ -210,7 +217,7 @@ static struct jf_json stream_item(struct js_store *store, const char *account, c
         return item;
     }
     js_stream_get_state(stream, &state);
-    add_state(&item, &state);
+    add_numbers(&item, &state, NULL);
     jf_json_text(&item, "health", js_health_name(js_stream_health(stream)));
     js_stream_unref(stream);
     sums->msgs += state.msgs;
