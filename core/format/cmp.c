@@ -5,6 +5,7 @@
  * head costs nothing.
  */
 #include "core/base/bytes.h"
+#include "core/format/record.h"
 #include "core/format/s2.h"
 
 #define MIN_HEAD 5  /* "cmp", algorithm, one byte of size */
@@ -32,40 +33,72 @@ static size_t find_stream(const uint8_t *in, size_t len) {
 bool js_cmp_is(const uint8_t *in, size_t len) {
     if (len < MIN_HEAD)
         return false;
-    if (memcmp(in, "cmp", 3) == 0)
+    /* A plain block whose first record's bytes look like a stream does not exist: subject and
+     * payload begin behind. */
+    if (find_stream(in, len) != 0)
         return true;
-    /* A plain block whose first record's bytes look like this does not exist: subject and payload
-     * begin behind. */
-    return find_stream(in, len) != 0;
+    /* But "cmp" and 0 is also the length of a record of 7 MiB. */
+    return memcmp(in, "cmp", 3) == 0 && (js_get32(in) & ~JS_LEN_HAS_HEADERS) > len;
+}
+
+/* Passes faults on with their place in the file. */
+struct place {
+    void (*bad_fn)(void *ctx, const struct js_s2_bad *bad);
+    void *ctx;
+    size_t stream;
+};
+
+static void in_file(void *ctx, const struct js_s2_bad *bad) {
+    const struct place *place = ctx;
+    struct js_s2_bad moved = *bad;
+
+    moved.src_off += place->stream;
+    place->bad_fn(place->ctx, &moved);
 }
 
 int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
                   void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx) {
     struct js_s2_bad bad = {.src_len = MIN_HEAD, .what = "the head of the compressed block is "
                                                          "damaged"};
-    struct js_reader r = js_reader_of(in + 4, len > 4 ? len - 4 : 0);
+    struct place place = {.bad_fn = bad_fn, .ctx = ctx};
+
+    if (len < MIN_HEAD)
+        return JS_ERR_TORN;
+    struct js_reader r = js_reader_of(in + 4, len - 4);
     uint64_t size = js_read_uv(&r);
     size_t at = r.bad ? 0 : (size_t)(r.p - in);
-    size_t found = find_stream(in, len);
-    size_t begin = out->len;
+    size_t found = find_stream(in, len), begin = out->len;
+    bool named = memcmp(in, "cmp", 3) == 0 && in[3] == 1;
 
-    if (memcmp(in, "cmp", 3) != 0 || in[3] != 1 || at != found) {
-        if (!found)
-            return in[3] != 1 ? JS_ERR_UNKNOWN_FORMAT : JS_ERR_CORRUPT;
+    if (!found && !named)
+        return memcmp(in, "cmp", 3) == 0 ? JS_ERR_UNKNOWN_FORMAT : JS_ERR_CORRUPT;
+    if (!named || at == 0 || (found && at != found)) {
+        if (!bad_fn)
+            return JS_ERR_CORRUPT;
+        bad.src_len = found ? found : MIN_HEAD;
         bad_fn(ctx, &bad);
-        if (at != found)
+        if (at == 0 || at != found)
             size = 0;
-        at = found;
+        at = found ? found : MIN_HEAD;
     }
     if (len < at + RAW_END)
         return JS_ERR_TORN;
+    if (max_out < RAW_END)
+        return JS_ERR_TOO_BIG;
     uint64_t expect = size >= RAW_END ? size - RAW_END : 0;
-    int e = js_s2_decode(in + at, len - at - RAW_END, expect, max_out - RAW_END, out, bad_fn, ctx);
+    place.stream = at;
+    int e = js_s2_decode(in + at, len - at - RAW_END, expect, max_out - RAW_END, out,
+                         bad_fn ? in_file : NULL, &place);
     if (e == 0)
         js_buf_append(out, in + len - RAW_END, RAW_END);
     if (e == 0 && out->failed)
         e = JS_ERR_NOMEM;
     if (e == 0 && size && out->len - begin != size) {
+        if (!bad_fn)
+            return JS_ERR_CORRUPT;
+        bad.src_off = 4;
+        bad.src_len = at - 4;
+        bad.out_off = out->len - begin;
         bad.what = "the block is not as long as its head says";
         bad_fn(ctx, &bad);
     }

@@ -2,7 +2,6 @@
 #include "core/format/hash64.h"
 
 #include <sodium.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "core/format/hash64_body.h"
@@ -108,31 +107,34 @@ uint64_t js_hash64_portable(const struct js_hash_key *key, const struct js_span 
 
 /* ---- choice -------------------------------------------------------------------------------- */
 
+/* Those that this CPU can run are asked for anew each time: it reads a table that the C runtime
+ * filled at start. */
 #if defined(__x86_64__)
-static bool has_avx2(void) {
-    /* Reads a table that the C runtime filled at start. */
-    return __builtin_cpu_supports("avx2");
-}
+#define HAS_SSE41 __builtin_cpu_supports("sse4.1")
+#define HAS_AVX2  __builtin_cpu_supports("avx2")
 #endif
 
 uint64_t js_hash64(const struct js_hash_key *key, const struct js_span *pieces, int n) {
 #if defined(__x86_64__)
-    if (__builtin_expect(has_avx2(), 1))
+    if (__builtin_expect(HAS_AVX2, 1))
         return js_hash64_avx2(key, pieces, n);
+    if (HAS_SSE41)
+        return js_hash64_sse41(key, pieces, n);
 #endif
     return js_hash64_portable(key, pieces, n);
 }
 
-static const char *const impls_all[] = {"portable", "avx2", NULL};
-static const char *const impls_plain[] = {"portable", NULL};
-
 const char *const *js_hash64_impls(void) {
+    /* Each level has those before it. */
+    static const char *const best_first[] = {"avx2", "sse41", "portable", NULL};
+
 #if defined(__x86_64__)
-    if (has_avx2())
-        return impls_all;
+    if (HAS_AVX2)
+        return best_first;
+    if (HAS_SSE41)
+        return best_first + 1;
 #endif
-    (void)impls_all;
-    return impls_plain;
+    return best_first + 2;
 }
 
 uint64_t js_hash64_by(const char *impl, const struct js_hash_key *key,
@@ -140,6 +142,8 @@ uint64_t js_hash64_by(const char *impl, const struct js_hash_key *key,
 #if defined(__x86_64__)
     if (strcmp(impl, "avx2") == 0)
         return js_hash64_avx2(key, pieces, n);
+    if (strcmp(impl, "sse41") == 0)
+        return js_hash64_sse41(key, pieces, n);
 #endif
     (void)impl;
     return js_hash64_portable(key, pieces, n);

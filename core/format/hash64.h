@@ -33,8 +33,8 @@ static inline uint64_t js_hash64_one(const struct js_hash_key *key, const void *
     return js_hash64(key, &s, 1);
 }
 
-/* For tests: names of the implementations this CPU can run ("portable", "sse41", "avx2"), and a
- * digest by one of them. */
+/* For tests: names of the implementations this CPU can run ("avx2", "sse41", "portable", the one in
+ * use first), and a digest by one of them. */
 const char *const *js_hash64_impls(void); /* NULL-terminated */
 uint64_t js_hash64_by(const char *impl, const struct js_hash_key *key,
                       const struct js_span *pieces, int n);

@@ -2,7 +2,8 @@
 /*
  * The shape of HighwayHash-64 that all implementations share: whole packets of 32 bytes are taken
  * where they lie, only those that straddle pieces are gathered. Included once per implementation,
- * which defines STATE, LOAD_KEY, UPDATE(state, packet), FINISH(state, rest, length).
+ * which gives the type of its state and INIT(state, key), UPDATE(state, packet), REST(state, length)
+ * and FINISH(state).
  */
 #ifndef JS_HASH64_BODY_H
 #define JS_HASH64_BODY_H
@@ -63,6 +64,7 @@ static inline void js_hash_pack_rest(const uint8_t *rest, size_t n, uint8_t pack
 
 typedef uint64_t js_hash_impl(const struct js_hash_key *key, const struct js_span *pieces, int n);
 js_hash_impl js_hash64_portable;
+js_hash_impl js_hash64_sse41;
 js_hash_impl js_hash64_avx2;
 
 #endif

@@ -7,11 +7,19 @@
  *      k = m & 7: 4 + k, or byte + 8 (5), u16 + 260 (6), u24 + 65540 (7)
  *   2  copy: length m + 1, offset u16
  *   3  copy: length m + 1, offset u32
+ *
+ * Most elements are short. As long as SPARE_IN bytes of input and SPARE_OUT of output are left they
+ * are moved in steps of 16 bytes, more than asked for; what is too much is overwritten by the next
+ * element. Near the ends, and for long elements, every length is exact.
  */
 #include <string.h>
 
 #include "core/base/bytes.h"
-#include "core/format/s2.h"
+#include "core/format/s2_chunk.h"
+
+#define SHORT     64u /* the longest element that is moved in steps */
+#define SPARE_IN  (1 + SHORT)
+#define SPARE_OUT (SHORT + 16)
 
 struct decoder {
     const uint8_t *in, *in_end;
@@ -37,13 +45,17 @@ static bool literal(struct decoder *d, uint32_t m) {
 
     if (m >= 60 && !take(d, (int)m - 59, &len))
         return false;
-    uint64_t n = (uint64_t)len + 1;
-    if (n > (uint64_t)(d->in_end - d->in) || n > (uint64_t)(d->out_end - d->out))
+    uint64_t n = (uint64_t)len + 1, left = (uint64_t)(d->in_end - d->in);
+    if (n > (uint64_t)(d->out_end - d->out))
         return false;
-    memcpy(d->out, d->in, n);
+    bool whole = n <= left;
+    if (!whole)
+        n = left;
+    if (n)
+        memcpy(d->out, d->in, n);
     d->in += n;
     d->out += n;
-    return true;
+    return whole;
 }
 
 static bool copy(struct decoder *d, uint32_t offset, uint64_t len) {
@@ -52,21 +64,15 @@ static bool copy(struct decoder *d, uint32_t offset, uint64_t len) {
     if (offset == 0 || offset > (uint64_t)(out - d->begin) || len > (uint64_t)(d->out_end - out))
         return false;
     d->last = offset;
-    const uint8_t *from = out - offset;
-    if (offset >= len) {
-        memcpy(out, from, len);
-    } else if (offset >= 8) {
-        /* Overlapping, but never within eight bytes. */
-        uint64_t i = 0;
-        for (; i + 8 <= len; i += 8)
-            memcpy(out + i, from + i, 8);
-        for (; i < len; i++)
-            out[i] = from[i];
-    } else {
-        for (uint64_t i = 0; i < len; i++)
-            out[i] = from[i];
-    }
     d->out += len;
+    /* What lies between from and out has the period of the offset: it doubles with every step. */
+    const uint8_t *from = out - offset;
+    for (uint64_t dist = offset; len > dist; dist *= 2) {
+        memcpy(out, from, dist);
+        out += dist;
+        len -= dist;
+    }
+    memcpy(out, from, len);
     return true;
 }
 
@@ -83,6 +89,7 @@ static bool repeat(struct decoder *d, uint32_t k) {
     return d->last && copy(d, d->last, len);
 }
 
+/* One element, every length tested. */
 static bool element(struct decoder *d) {
     uint8_t tag = *d->in++;
     uint32_t m = tag >> 2, offset;
@@ -102,14 +109,99 @@ static bool element(struct decoder *d) {
     }
 }
 
-int js_s2_decode_block(const uint8_t *in, size_t len, uint8_t *out, size_t out_len,
-                       size_t *ret_done) {
+/* At most SHORT bytes from offset bytes back, with SPARE_OUT bytes of room. */
+static inline void short_copy(uint8_t *out, uint32_t offset, uint32_t len) {
+    const uint8_t *from = out - offset;
+
+    if (offset >= 16) {
+        memcpy(out, from, 16);
+        for (uint32_t i = 16; i < len; i += 16)
+            memcpy(out + i, from + i, 16);
+        return;
+    }
+    /* Widen the period to eight at least, then step by eight. */
+    uint8_t *end = out + len;
+    while (out - from < 8 && out < end) {
+        uint8_t *to = out;
+        uint64_t word = js_get64(from);
+        out += out - from;
+        js_put64(to, word);
+    }
+    for (; out < end; out += 8, from += 8)
+        js_put64(out, js_get64(from));
+}
+
+/* Short elements while there is room to be generous. Stops before the first one that is not. */
+static void short_elements(struct decoder *d) {
+    const uint8_t *in = d->in;
+    uint8_t *out = d->out;
+    uint32_t last = d->last;
+
+    while (d->in_end - in >= (ptrdiff_t)SPARE_IN && d->out_end - out >= (ptrdiff_t)SPARE_OUT) {
+        uint8_t tag = *in;
+        uint32_t m = tag >> 2, offset, len = m + 1, size;
+
+        if ((tag & 3) == 0) {
+            if (m >= 60)
+                break;
+            memcpy(out, in + 1, 16);
+            if (len > 16) {
+                memcpy(out + 16, in + 17, 16);
+                memcpy(out + 32, in + 33, 16);
+                memcpy(out + 48, in + 49, 16);
+            }
+            in += 1 + len;
+            out += len;
+            continue;
+        }
+        if ((tag & 3) == 2) {
+            offset = js_get16(in + 1);
+            size = 3;
+        } else if ((tag & 3) == 1) {
+            offset = (uint32_t)(tag & 0xe0) << 3 | in[1];
+            len = 4 + (m & 7);
+            size = 2;
+            if (offset == 0) {
+                if ((m & 7) >= 5)
+                    break; /* a repeat with its own length */
+                offset = last;
+            }
+        } else {
+            offset = js_get32(in + 1);
+            size = 5;
+        }
+        if (offset == 0 || offset > (size_t)(out - d->begin))
+            break;
+        short_copy(out, offset, len);
+        last = offset;
+        in += size;
+        out += len;
+    }
+    d->in = in;
+    d->out = out;
+    d->last = last;
+}
+
+bool js_s2_elements(const uint8_t *in, size_t len, uint8_t *out, size_t out_len, size_t *ret_used,
+                    size_t *ret_done) {
     struct decoder d = {
         .in = in, .in_end = in + len, .out = out, .begin = out, .out_end = out + out_len};
     bool good = true;
 
-    while (good && d.in < d.in_end)
-        good = element(&d);
+    while (good && d.in < d.in_end && d.out < d.out_end) {
+        short_elements(&d);
+        if (d.in < d.in_end && d.out < d.out_end)
+            good = element(&d);
+    }
+    *ret_used = (size_t)(d.in - in);
     *ret_done = (size_t)(d.out - out);
-    return good && d.out == d.out_end ? 0 : JS_ERR_CORRUPT;
+    return good;
+}
+
+int js_s2_decode_block(const uint8_t *in, size_t len, uint8_t *out, size_t out_len,
+                       size_t *ret_done) {
+    size_t used;
+    bool good = js_s2_elements(in, len, out, out_len, &used, ret_done);
+
+    return good && used == len && *ret_done == out_len ? 0 : JS_ERR_CORRUPT;
 }
