@@ -116,7 +116,7 @@ static int one_chunk(struct js_s2_stream *s, size_t at, size_t *ret_next) {
             return JS_ERR_TOO_BIG;
         if (r == 0) {
             s->out->len += n;
-            s->usual = n;
+            js_s2_note_size(s, n);
         }
     } else if (c.type == JS_S2_ID || reserved(c.type)) {
         r = JS_ERR_CORRUPT;

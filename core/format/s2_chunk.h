@@ -37,6 +37,7 @@ struct js_s2_stream {
     void *ctx;
     bool begun;      /* the identifier was dealt with */
     uint32_t usual;  /* decoded size of the last good data chunk, 0 before the first */
+    bool mixed;      /* there were several sizes */
     uint64_t budget; /* bytes that may yet be decoded or summed to find out about damage */
 };
 
@@ -51,6 +52,12 @@ bool js_s2_declared(const struct js_s2_chunk *c, uint32_t *ret_size, uint32_t *r
 /* Decodes a data chunk behind out->len, which stays as it is: the caller adds *ret_size. 0,
  * JS_ERR_CORRUPT (also when the checksum is another) or JS_ERR_NOMEM. */
 int js_s2_decode_chunk(const struct js_s2_chunk *c, struct js_buf *out, uint32_t *ret_size);
+
+/* Takes note of the decoded size of a good chunk. */
+static inline void js_s2_note_size(struct js_s2_stream *s, uint32_t size) {
+    s->mixed |= s->usual && s->usual != size;
+    s->usual = size;
+}
 
 /* A whole and correct stream identifier? */
 bool js_s2_is_id(const struct js_s2_chunk *c);

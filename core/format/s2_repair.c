@@ -232,39 +232,52 @@ static bool size_behind(struct js_s2_stream *s, size_t q, uint64_t *ret_size) {
     return true;
 }
 
-/* How many bytes of output the chunk at `at`, or what stands there up to next, should have given.
- * length_good: its length is believed. */
-static uint64_t lost_size(struct js_s2_stream *s, size_t at, size_t next, bool length_good) {
-    struct js_s2_chunk c = {.type = JS_S2_PADDING}, after;
+/* What the chunk at `at` says that it decodes to; 0 when it does not, or when it lies about its length
+ * and has nothing but that. *ret_cut: the input ends inside. */
+static uint32_t declared_size(const struct js_s2_stream *s, size_t at, bool length_good,
+                              bool *ret_cut) {
+    struct js_s2_chunk c;
     size_t left = s->len - at;
-    uint64_t behind, out_off = s->out->len - s->base;
-    uint32_t declared = 0, usual = s->usual, begin;
+    uint32_t size, begin;
 
-    if (left > JS_S2_HEAD + JS_S2_CRC) {
-        bool whole = js_s2_chunk_at(s->in + at, left, &c);
-        if (!whole && c.type == JS_S2_PACKED)
-            c.len = (uint32_t)(left - JS_S2_HEAD); /* its size is there nevertheless */
-        if ((c.type == JS_S2_RAW && !length_good && next < s->len) ||
-            !js_s2_declared(&c, &declared, &begin))
-            declared = 0;
-    }
+    *ret_cut = !js_s2_chunk_at(s->in + at, left, &c);
+    if (left <= JS_S2_HEAD + JS_S2_CRC)
+        return 0;
+    if (*ret_cut && c.type == JS_S2_PACKED)
+        c.len = (uint32_t)(left - JS_S2_HEAD); /* the size stands in front */
+    if (c.type == JS_S2_RAW && !length_good && !*ret_cut)
+        return 0;
+    return js_s2_declared(&c, &size, &begin) ? size : 0;
+}
+
+/* How many bytes of output the chunk at `at`, and what else stands up to next, should have given.
+ * length_good: its length is believed, so that it is one chunk. */
+static uint64_t lost_size(struct js_s2_stream *s, size_t at, size_t next, bool length_good) {
+    struct js_s2_chunk after;
+    bool cut;
+    uint32_t declared = declared_size(s, at, length_good, &cut), usual = s->usual;
+    uint64_t behind, out_off = s->out->len - s->base;
+
     if (usual == 0 && next < s->len)
         (void)plausible(s, next, &after, &usual);
     /* Writers cut into equal pieces: two that agree are right. */
-    if (declared && declared == usual)
+    if (length_good && declared && declared == usual)
         return declared;
     if (s->expect && size_behind(s, next, &behind)) {
         uint64_t want = s->expect > out_off + behind ? s->expect - out_off - behind : 0;
-        if (next == s->len) {
-            /* Perhaps the file was cut: no need for more zeros than this chunk would have had. */
-            if (declared || want > JS_S2_MAX_CHUNK)
-                return want < declared ? want : declared;
-            return want;
-        }
+        /* A file that was cut needs no more zeros than the one chunk would have had. */
+        if (cut && next == s->len && (declared || want > JS_S2_MAX_CHUNK))
+            return want < declared ? want : declared;
+        /* One chunk in the midst of equal ones that fits neither: more is damaged than it. */
+        if (length_good && want != declared && next < s->len && usual && !s->mixed)
+            return usual;
         if (want <= JS_S2_MAX_CHUNK + 64 * (uint64_t)(next - at))
             return want;
     }
-    return declared || next - at <= 64 ? declared : usual;
+    if (next == s->len || s->mixed || usual == 0)
+        return declared;
+    /* What is too short to be a chunk was put in between two. */
+    return next - at <= 64 ? declared : usual;
 }
 
 /* Decodes what it can of the chunk at `at` into size bytes behind out->len. Returns how many. */
@@ -364,7 +377,7 @@ int js_s2_over_fault(struct js_s2_stream *s, size_t at, size_t *ret_next) {
     if (m.size > s->max_out - out_off)
         return JS_ERR_TOO_BIG;
     s->out->len += m.size;
-    s->usual = (uint32_t)m.size;
+    js_s2_note_size(s, (uint32_t)m.size);
     tell(s, at, m.next, out_off, m.what);
     *ret_next = m.next;
     return 0;
