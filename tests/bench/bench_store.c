@@ -1,122 +1,149 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills a store, or opens one and times it.
+ * Measures the library, one case a process; bench.py starts it and knows the cases.
  *
- * usage: bench_store fill DIR MESSAGES SIZE SUBJECTS     writes stream BENCH (account $G)
- *        bench_store open DIR                            one line of JSON: seconds, bytes, RSS
+ * usage: bench_store CASE DIR [n=1000000] [size=128] [subjects=1] [hdr=0] [batch=1024] [expect=n]
+ *                             [table=text|random]
+ *
+ * "fill" writes stream BENCH of account $G into a new store; "append" adds n messages to it; "open"
+ * times opening. The others read. Every result is one line of JSON on standard output; a wrong
+ * count or message ends the program with status 1.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "core/jetstore.h"
+#include "bench_data.h"
 
-#define BATCH 1024
+#define MAX_BATCH 1024
 
-static uint64_t mix(uint64_t x) {
-    x += 0x9E3779B97F4A7C15ull;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-    return x ^ (x >> 31);
-}
+static void store(struct bench *bench, uint64_t n) {
+    static struct js_new_msg msgs[MAX_BATCH];
+    static char names[MAX_BATCH][BENCH_SUBJECT_SIZE];
+    const uint8_t *hdr = bench_header(bench);
 
-static int die(const char *what, int r) {
-    fprintf(stderr, "bench_store: %s: %s\n", what, js_err_text(r));
-    return 1;
-}
-
-/* Payload without newlines: lines of text for the views. */
-static void fill_table(uint8_t *table, size_t len) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789 ";
-    for (size_t i = 0; i < len; i++)
-        table[i] = (uint8_t)letters[mix(i) % (sizeof letters - 1)];
-}
-
-static int fill(const char *dir, uint64_t n, size_t size, uint64_t subjects) {
-    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE, .sync = JS_SYNC_OS};
-    struct js_store *store;
-    struct js_stream *stream;
-    char why[256];
-    uint8_t *table = malloc(65536 + size);
-    char (*names)[48] = malloc(BATCH * sizeof *names);
-    static struct js_new_msg msgs[BATCH];
-    int r, err = 0;
-
-    if (!table || !names)
-        return 1;
-    fill_table(table, 65536 + size);
-    r = js_store_open(js_env_default(), dir, &options, &store, why, sizeof why);
-    if (r < 0)
-        return die(why, r);
-    r = js_store_create_stream(store, "$G", "BENCH", "{\"subjects\":[\"bench.>\",\"dev.>\"]}", why,
-                               sizeof why);
-    if (r == 0)
-        r = js_store_get_stream(store, "$G", "BENCH", &stream);
-    if (r < 0)
-        return die(why, r);
-    js_time_t t0 = js_env_default()->clock->monotonic(NULL);
     for (uint64_t i = 1; i <= n;) {
         size_t k = 0;
-        for (; k < BATCH && i <= n; k++, i++) {
-            uint64_t id = mix(i) % subjects;
-            int len = subjects == 1 ? snprintf(names[k], sizeof names[k], "bench.one")
-                                    : snprintf(names[k], sizeof names[k],
-                                               "dev.%" PRIu64 ".%" PRIu64 ".temp", id / 1000,
-                                               id % 1000);
+        int err = 0;
+        for (; k < bench->batch && i <= n; k++, i++) {
+            size_t len = bench_subject(bench, bench_subject_id(bench, i), names[k]);
             msgs[k] = (struct js_new_msg){.subject = names[k],
-                                          .subject_len = (size_t)len,
-                                          .data = table + (i * 131) % 65536,
-                                          .data_len = size};
+                                          .subject_len = len,
+                                          .hdr = hdr,
+                                          .hdr_len = (size_t)bench->hdr,
+                                          .data = bench_payload(bench, i),
+                                          .data_len = (size_t)bench->size};
         }
-        if (js_stream_store_msgs(stream, msgs, k, &err) != (ssize_t)k)
-            return die("store", err);
+        if (js_stream_store_msgs(bench->stream, msgs, k, &err) != (ssize_t)k)
+            bench_ok("store", err ? err : JS_ERR_IO);
     }
-    js_time_t t1 = js_env_default()->clock->monotonic(NULL);
-    js_stream_unref(stream);
-    r = js_store_close(store);
-    if (r < 0)
-        return die("close", r);
-    printf("{\"stored\": %" PRIu64 ", \"seconds\": %.3f}\n", n, (double)(t1 - t0) / 1e9);
-    free(table);
-    free(names);
-    return 0;
 }
 
-static int open_store(const char *dir) {
-    struct js_store *store;
-    struct js_stream *stream;
-    struct js_stream_state st;
-    struct rusage ru;
-    char why[256];
+static void fill(struct bench *bench) {
+    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE, .sync = JS_SYNC_OS};
+    char why[256] = "";
+    int r = js_store_open(js_env_default(), bench->dir, &options, &bench->store, why, sizeof why);
+    bench_ok(why, r);
+    r = js_store_create_stream(bench->store, "$G", "BENCH",
+                               "{\"subjects\":[\"bench.>\",\"dev.>\"]}", why, sizeof why);
+    bench_ok(why, r);
+    bench_ok("stream", js_store_get_stream(bench->store, "$G", "BENCH", &bench->stream));
+    bench_payload(bench, 1); /* the table is not part of what is measured */
+    struct bench_timer timer = bench_start("store");
+    store(bench, bench->n);
+    bench_stop(&timer, bench->n, bench->n * bench->size, bench->n);
+    bench_close(bench);
+}
 
-    int r = js_store_open(js_env_default(), dir, NULL, &store, why, sizeof why);
-    if (r < 0)
-        return die(why, r);
-    js_time_t t0 = js_env_default()->clock->monotonic(NULL);
-    r = js_store_get_stream(store, "$G", "BENCH", &stream);
-    if (r < 0)
-        return die("open", r);
-    js_time_t t1 = js_env_default()->clock->monotonic(NULL);
-    js_stream_get_state(stream, &st);
-    getrusage(RUSAGE_SELF, &ru);
-    double cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-                 (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
-    printf("{\"messages\": %" PRIu64 ", \"bytes\": %" PRIu64
-           ", \"seconds\": %.3f, \"cpu_seconds\": %.3f, \"rss_mib\": %.1f}\n",
-           st.msgs, st.bytes, (double)(t1 - t0) / 1e9, cpu, (double)ru.ru_maxrss / 1024);
-    js_stream_unref(stream);
-    js_store_close(store);
-    return 0;
+static void append(struct bench *bench) {
+    bench_open(bench, JS_OPEN_RW);
+    store(bench, bench->n);
+    bench_close(bench);
+}
+
+/* How many subjects n messages have. */
+static uint64_t count_subjects(const struct bench *bench) {
+    uint64_t count = 0;
+    uint8_t *seen = calloc(bench->subjects, 1);
+    bench_ok("subjects", seen ? 0 : JS_ERR_NOMEM);
+    for (uint64_t i = 1; i <= bench->n; i++) {
+        uint64_t id = bench_subject_id(bench, i);
+        count += !seen[id];
+        seen[id] = 1;
+    }
+    free(seen);
+    return count;
+}
+
+static void open_only(struct bench *bench) {
+    struct js_stream_state st;
+    uint64_t subjects = count_subjects(bench);
+    struct bench_timer timer = bench_start("open");
+    bench_open(bench, 0);
+    js_stream_get_state(bench->stream, &st);
+    bench_stop(&timer, 1, 0, st.msgs);
+    bench_check("messages", st.msgs, bench->expect);
+    bench_check("last sequence", st.last_seq, bench->expect);
+    bench_check("subjects", st.num_subjects, subjects);
+    bench_close(bench);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct bench *bench);
+} cases[] = {
+    {"fill", fill},
+    {"append", append},
+    {"open", open_only},
+    {"seq", bench_case_seq},
+    {"block_first_known", bench_case_block_first_known},
+    {"block_first_index", bench_case_block_first_index},
+    {"random", bench_case_random},
+    {"iter", bench_case_iter},
+    {"next", bench_case_next},
+    {"prev", bench_case_prev},
+    {"literal", bench_case_literal},
+    {"wildcard", bench_case_wildcard},
+    {"multi10", bench_case_multi10},
+    {"last", bench_case_last},
+    {"pending_first", bench_case_pending_first},
+    {"subjects_first", bench_case_subjects_first},
+    {"query", bench_case_query},
+};
+
+static bool option(struct bench *bench, const char *arg) {
+    struct {
+        const char *name;
+        uint64_t *value;
+    } numbers[] = {{"n=", &bench->n},         {"size=", &bench->size},   {"hdr=", &bench->hdr},
+                   {"batch=", &bench->batch}, {"expect=", &bench->expect},
+                   {"subjects=", &bench->subjects}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        size_t len = strlen(numbers[i].name);
+        if (strncmp(arg, numbers[i].name, len) == 0) {
+            *numbers[i].value = strtoull(arg + len, NULL, 10);
+            return true;
+        }
+    }
+    bench->random_table = strcmp(arg, "table=random") == 0;
+    return bench->random_table || strcmp(arg, "table=text") == 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc == 6 && strcmp(argv[1], "fill") == 0)
-        return fill(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10),
-                    strtoull(argv[5], NULL, 10));
-    if (argc == 3 && strcmp(argv[1], "open") == 0)
-        return open_store(argv[2]);
-    fprintf(stderr, "usage: bench_store fill DIR MESSAGES SIZE SUBJECTS | open DIR\n");
+    struct bench bench = {.n = 1000000, .size = 128, .subjects = 1, .batch = MAX_BATCH};
+    bool good = argc >= 3;
+    for (int i = 3; i < argc && good; i++)
+        good = option(&bench, argv[i]);
+    good = good && bench.n && bench.subjects && bench.batch && bench.batch <= MAX_BATCH &&
+           bench.size <= 262144 && (bench.hdr == 0 || (bench.hdr >= 24 && bench.hdr <= 4096));
+    if (bench.expect == 0)
+        bench.expect = bench.n;
+    for (size_t i = 0; good && i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            bench.dir = argv[2];
+            cases[i].run(&bench);
+            return 0;
+        }
+    fprintf(stderr, "usage: bench_store CASE DIR [NAME=VALUE]... (see bench_store.c)\n");
     return 2;
 }

@@ -1,122 +1,98 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Measures opening and the bulk views of a mounted stream beside plain ext4 files with the same
-# bytes, in one run, and writes docs/benchmarks.md. Medians of five.
+# Measures the library beside the peer's own file store (nats-server of Debian, in process), and a
+# mounted stream beside plain files with the same bytes, all in one run, and writes
+# docs/benchmarks.md. About a quarter of an hour. Everything it needs goes below build/.
 #
-# usage: tests/bench/run.sh [MESSAGES]     (default 1000000; needs root or fusermount3, /dev/fuse)
+# usage: tests/bench/run.sh [GROUP...]     store load query open mount; none = all
+#        BENCH_RUNS=5      runs of each case, medians are told; with less than 3, or with some of
+#                          the groups only, the tables go to build/bench/benchmarks.md instead
+#        BENCH_PEER=no     without the peer
+#
+# Mounting needs root or fusermount3, and /dev/fuse. Exit status 1: a case failed, or gave a wrong
+# count.
 set -euo pipefail
-export LC_ALL=C
+export LC_ALL=C.UTF-8
 
-n=${1:-1000000}
 root=$(dirname -- "$(dirname -- "$(dirname -- "$(realpath -- "$0")")")")
+here=$root/tests/bench
 build=$root/build/bench
-work=$(mktemp -d "${TMPDIR:-/tmp}/jetfs-bench.XXXXXX")
-trap 'mountpoint -q "$work/mnt" && umount "$work/mnt"; rm -rf "$work"' EXIT
+work=$root/build/bench-work
+all=(store load query open mount)
+runs=${BENCH_RUNS:-5}
+groups=("$@")
+[ $# -gt 0 ] || groups=("${all[@]}")
+for group in "${groups[@]}"; do
+    case " ${all[*]} " in
+    *" $group "*) ;;
+    *)
+        echo "usage: tests/bench/run.sh [GROUP...] (${all[*]})" >&2
+        exit 2
+        ;;
+    esac
+done
 
 [ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dbuildtype=release >/dev/null
-ninja -C "$build" >/dev/null
-jetfs=$build/fs/jetfs
-bench=$build/tests/bench_store
-
-# median COMMAND...: seconds, median of five runs of a shell command.
-median() {
-    local i start end
-    for i in 1 2 3 4 5; do
-        start=$(date +%s%N)
-        bash -c "$* | cat" >/dev/null
-        end=$(date +%s%N)
-        echo $((end - start))
-    done | sort -n | sed -n 3p | awk '{printf "%.3f", $1 / 1e9}'
-}
-
-# field NAME: reads a number out of bench_store's JSON lines, median of five.
-field() {
-    sed "s/.*\"$1\": \([0-9.]*\).*/\1/" "$work/open.txt" | sort -n | sed -n 3p
-}
-
-opens() {
-    local i
-    for i in 1 2 3 4 5; do "$bench" open "$work/store"; done >"$work/open.txt"
-}
-
-"$bench" fill "$work/store" "$n" 128 1000 >"$work/fill.txt"
-msgs=$(find "$work/store" -type d -name msgs)
-blocks=$(cat "$msgs"/*.blk | wc -c) # also warms the page cache
-opens
-with_seconds=$(field seconds)
-rm "$msgs/index.db"
-opens
-seconds=$(field seconds)
-cpu=$(field cpu_seconds)
-rss=$(field rss_mib)
-
-mkdir "$work/mnt" "$work/files"
-"$jetfs" mount "$work/store" "$work/mnt" -o ro,cache=67108864
-at=$work/mnt/BENCH
-cat "$at/all.log" >"$work/one.log"
-lines=$(wc -l <"$work/one.log")
-listed=$(ls "$at/seq" | wc -l)
-few=$((n < 100000 ? n : 100000))
-head -n "$few" "$work/one.log" | split -a 6 -d -l 1 - "$work/files/m"
-pid=$(pgrep -n -f "$jetfs mount $work/store" || true)
-
-cat_view=$(median "cat $at/all.log | wc -c")
-cat_file=$(median "cat $work/one.log | wc -c")
-grep_view=$(median "grep -c abc $at/all.log")
-grep_file=$(median "grep -c abc $work/one.log")
-match_view=$(median "grep -c . '$at/match/dev.*.42.temp/all.log'")
-jsonl_view=$(median "cat $at/all.jsonl | wc -c")
-ls_view=$(median "ls -f $at/seq")
-ls_files=$(median "ls -f $work/files")
-seq_view=$(median "ls -f $at/seq | grep -v '^\.' | head -n 10000 | sed 's,^,$at/seq/,' | xargs cat")
-seq_files=$(median "ls -f $work/files | grep -v '^\.' | head -n 10000 | sed 's,^,$work/files/,' | xargs cat")
-match_count=$(grep -c . "$at/match/dev.*.42.temp/all.log" || true)
-match_want=$(awk -F'\t' '$5 ~ /^dev\.[0-9]+\.42\.temp$/' "$at/all.tsv" | wc -l)
-mount_rss=$(awk '/VmHWM/ {printf "%.0f", $2 / 1024}' "/proc/$pid/status")
-[ "$lines" = "$n" ] && [ "$listed" = "$n" ] && [ "$match_count" = "$match_want" ] || {
-    echo "bench: wrong counts: $lines lines, $listed names, $match_count of $match_want matches" >&2
+ninja -C "$build" core/libjetstore.a tests/bench_store fs/jetfs >"$build/ninja.log" || {
+    tail -n 20 "$build/ninja.log" >&2
     exit 1
 }
 
-ratio() {
-    awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'
-}
+peer=-
+if [ "${BENCH_PEER:-yes}" = no ]; then
+    peer_says="The peer did not run: BENCH_PEER=no."
+elif says=$("$here/peer/build.sh" "$root/build/bench-peer" 2>&1); then
+    peer=$root/build/bench-peer/peer_bench
+    peer_says="Peer: the file store of nats-server $(cat "$root/build/bench-peer/root/version") (Debian),\
+ compiled with $(sed -n 1p "$root/build/bench-peer/compiler"), in process."
+else
+    peer_says="**The peer did not run**: $(tail -n 1 <<<"$says")"
+    printf '\n!!!! %s\n!!!! No ratios: the tables have our figures only.\n\n' "$says" >&2
+fi
 
+# Engine groups first: their data sets leave before the mount's come.
+mkdir -p "$work"
+status=0
+engine=()
+for group in "${groups[@]}"; do
+    [ "$group" = mount ] || engine+=("$group")
+done
+: >"$work/tables.md"
+start=$SECONDS
+if [ ${#engine[@]} -gt 0 ]; then
+    python3 "$here/bench.py" "$build/tests/bench_store" "$peer" "$work" "$runs" "${engine[@]}" \
+        >>"$work/tables.md" || status=1
+fi
+if [[ " ${groups[*]} " = *" mount "* ]]; then
+    "$here/mount.sh" "$build/fs/jetfs" "$build/tests/bench_store" "$work" "$runs" \
+        >>"$work/tables.md" || status=1
+fi
+
+out=$root/docs/benchmarks.md
+[ "${groups[*]}" = "${all[*]}" ] && [ "$runs" -ge 3 ] || out=$build/benchmarks.md
+commit=$(git -C "$root" rev-parse --short HEAD)
+[ -z "$(git -C "$root" status --porcelain -- core fs)" ] || commit="$commit with changes in core or fs"
 {
-    cat <<EOF
+    cat <<END
 # Benchmarks
 
-Made by \`tests/bench/run.sh $n\` on $(date -u +%F), commit $(git -C "$root" rev-parse --short HEAD).
-Machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), Linux $(uname -r),
-$(stat -f -c %T "$work") below the store. Medians of five; the page cache is warm. The machine is shared: ratios
-within this run count, not the seconds.
+Made by \`tests/bench/run.sh\` on $(date -u +%F), commit $commit, in $(((SECONDS - start + 59) / 60)) minutes.
+Machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1),\
+ $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/meminfo) GiB, Linux $(uname -r),
+$(findmnt -n -o FSTYPE -T "$work") below the stores. $peer_says
 
-The store: $n messages of 128 bytes over 1,000 subjects, $blocks bytes of blocks.
-Written by the library: $(sed 's/.*"seconds": \([0-9.]*\).*/\1/' "$work/fill.txt") s (sync=os, 1,024 messages a call).
+Medians of $runs; each case in a process of its own, ours and the peer's by turns; the page cache is warm. The machine is
+shared, so figures move by a third from run to run; ratios within a run move less. Counts of all answers are checked,
+and messages are compared byte by byte: a wrong answer fails the run.
 
-## Opening
+Messages: 128 bytes of text, 1,000,000 over 1 or 100,000 subjects (5,000,000 where said), no limits, 8 MiB blocks.
+Ratio: the peer's time (or memory) divided by ours. A target in brackets names the ratio that it stands for; where the
+peer runs beside, the ratio decides. The peer hands out a copy of a message; we hand out a view of the cached block.
 
-| what | seconds | |
-|---|---|---|
-| without index.db: every block read, every checksum verified | $seconds | $(awk -v s="$seconds" -v b="$blocks" 'BEGIN {printf "%.2f", s / (b / 1e9)}') s per GB; $(awk -v s="$cpu" -v b="$blocks" 'BEGIN {printf "%.2f", s / (b / 1e9)}') s of processor time per GB |
-| with index.db | $with_seconds | the blocks are scanned as well |
-
-Largest resident memory of the opening process: $rss MiB.
-
-## Through a mount (cache=64 MiB), beside ext4
-
-| work | jetfs, s | ext4, s | ratio |
-|---|---|---|---|
-| \`cat all.log\` \| one file | $cat_view | $cat_file | $(ratio "$cat_view" "$cat_file") |
-| \`grep -c\` over all.log \| one file | $grep_view | $grep_file | $(ratio "$grep_view" "$grep_file") |
-| \`grep -c .\` over match/dev.*.42.temp/all.log ($match_count messages) | $match_view | | |
-| \`cat all.jsonl\` | $jsonl_view | | |
-| \`ls -f seq\` ($n names) \| a directory of $few files | $ls_view | $ls_files | $(awk -v a="$ls_view" -v n="$n" -v b="$ls_files" -v m="$few" 'BEGIN {printf "%.2f", (a / n) / (b / m)}') a name |
-| \`cat\` of 10,000 message files \| 10,000 files | $seq_view | $seq_files | $(ratio "$seq_view" "$seq_files") |
-
-Counts were right: \`ls seq | wc -l\`, \`cat all.log | wc -l\` gave $n; match/ gave what all.tsv has.
-Largest resident memory of the mount: $mount_rss MiB, of which the block cache may hold 64 MiB.
-EOF
-} >"$root/docs/benchmarks.md"
-cat "$root/docs/benchmarks.md"
+END
+    cat "$work/tables.md"
+} >"$out"
+cat "$out"
+echo "written: ${out#"$root/"}" >&2
+exit $status

@@ -98,6 +98,7 @@ compile() {
     [ -d "$server" ] || give_up "the package holds no directory server"
     go=$(find "$root"/usr/lib/go-*/bin -name go | head -n 1)
     [ -n "$go" ] || give_up "the packages hold no go"
+    "$go" version 2>/dev/null | awk '{print $3}' >"$dest/compiler"
     # Our test file in, the package's own test files out (an empty replacement means no such file).
     {
         printf '{"Replace": {"%s/jetfs_bench_test.go": "%s"' "$server" "$bench"

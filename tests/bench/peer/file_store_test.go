@@ -68,11 +68,11 @@ func pbSubjects(n int) []string {
 // ---- the environment ----
 
 type pbBench struct {
-	t                       *testing.T
-	dir, cipher, comp       string
-	flush                   string
-	n, size, subjects, rand int
-	subs                    []string
+	t                 *testing.T
+	dir, cipher, comp string
+	flush             string
+	n, size, subjects int
+	subs              []string
 }
 
 func pbInt(k string, d int) int {
@@ -116,13 +116,18 @@ func (b *pbBench) open() *fileStore {
 
 func (b *pbBench) store(fs *fileStore, n int) {
 	tab := pbTable()
+	var hdr []byte
+	if size := pbInt("PB_HDR", 0); size > 0 {
+		head, tail := "NATS/1.0\r\nX-Bench: ", "\r\n\r\n"
+		hdr = []byte(head + strings.Repeat("h", size-len(head)-len(tail)) + tail)
+	}
 	for i := uint64(1); i <= uint64(n); i++ {
 		o := (i * 131) % pbCycle
 		subj := b.subs[0]
 		if len(b.subs) > 1 {
 			subj = b.subs[pbMix(i)%uint64(len(b.subs))]
 		}
-		if _, _, err := fs.StoreMsg(subj, nil, tab[o:o+uint64(b.size):o+uint64(b.size)], 0); err != nil {
+		if _, _, err := fs.StoreMsg(subj, hdr, tab[o:o+uint64(b.size):o+uint64(b.size)], 0); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -426,9 +431,9 @@ func (b *pbBench) query() {
 		}
 	}
 	b.rep("pending_warm_up", 1, 5027, b.pending(fs, mid, "dev.42.*.temp", false))
-	b.rep("pending_all", 50, n, b.pending(fs, 1, ">", false))
-	b.rep("pending_all_mid", 50, n-mid+1, b.pending(fs, mid, ">", false))
-	b.rep("pending_literal_mid", 50, 0, b.pending(fs, mid, "dev.42.123.temp", false))
+	b.rep("pending_all", 1000, n, b.pending(fs, 1, ">", false))
+	b.rep("pending_all_mid", 1000, n-mid+1, b.pending(fs, mid, ">", false))
+	b.rep("pending_literal_mid", 1000, 0, b.pending(fs, mid, "dev.42.123.temp", false))
 	b.rep("pending_1pct", 20, 10052, b.pending(fs, 1, "dev.42.*.temp", false))
 	b.rep("pending_1pct_mid", 20, 5027, b.pending(fs, mid, "dev.42.*.temp", false))
 	b.rep("pending_01pct", 20, 966, b.pending(fs, 1, "dev.*.123.temp", false))
