@@ -22,6 +22,7 @@ static void digests_are_those_of_the_library(void **state) {
         struct js_hash_key k;
         HHKey peer;
         size_t len = (size_t)rand() % sizeof msg, a = len ? (size_t)rand() % len : 0;
+        size_t b = a + (size_t)rand() % (len - a + 1);
         for (size_t i = 0; i < len; i++)
             msg[i] = (uint8_t)rand();
         for (size_t i = 0; i < 32; i++)
@@ -29,13 +30,31 @@ static void digests_are_those_of_the_library(void **state) {
         memcpy(peer, key, 32);
         js_hash_key_init(&k, key);
         uint64_t want = HighwayHash64(peer, (const char *)msg, len);
-        struct js_span pieces[2] = {{msg, a}, {msg + a, len - a}};
+        struct js_span pieces[3] = {{msg, a}, {msg + a, b - a}, {msg + b, len - b}};
         for (const char *const *impl = js_hash64_impls(); *impl; impl++)
-            assert_int_equal(js_hash64_by(*impl, &k, pieces, 2), want);
+            assert_int_equal(js_hash64_by(*impl, &k, pieces, 3), want);
     }
 }
 
+/* A CPU that can run an implementation gets it tested. */
+static void implementations_of_this_cpu_are_listed(void **state) {
+    unsigned found = 0;
+
+    (void)state;
+    for (const char *const *impl = js_hash64_impls(); *impl; impl++)
+        found |= strcmp(*impl, "portable") == 0 ? 1 : strcmp(*impl, "sse41") == 0 ? 2 : 4;
+#if defined(__x86_64__)
+    assert_int_equal(found, 1 | (__builtin_cpu_supports("sse4.1") ? 2 : 0) |
+                                (__builtin_cpu_supports("avx2") ? 4 : 0));
+#else
+    assert_int_equal(found, 1);
+#endif
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(digests_are_those_of_the_library)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(digests_are_those_of_the_library),
+        cmocka_unit_test(implementations_of_this_cpu_are_listed),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
