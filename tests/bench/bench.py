@@ -4,8 +4,8 @@
 
 usage: bench.py BENCH_STORE PEER_BENCH|- WORK_DIR RUNS GROUP...
 
-Each case is a process of its own, ours and the peer's by turns; medians of RUNS. Every line that
-was measured goes to WORK_DIR/results.jsonl. The tables go to standard output, what is going on to
+Each case is a process of its own, ours and the peer's by turns; medians of RUNS (a case that fails
+or takes longer than SLOW seconds is not repeated). Every line that was measured goes to WORK_DIR/results.jsonl. The tables go to standard output, what is going on to
 standard error. Exit status 1 when a case failed (a wrong count is a failure)."""
 
 import json
@@ -19,6 +19,7 @@ import time
 from rows import CHECKS, DATA, GROUPS, ROWS, STORED
 
 TIME_LIMIT = 120  # seconds a case may take
+SLOW = 20  # a case that takes longer is not repeated
 STREAM = 'jetstream/$G/streams/BENCH'  # the peer's data sets are stores as well
 
 
@@ -28,6 +29,7 @@ class Bench:
         self.peer = None if peer == '-' else peer
         self.results = {}  # (side, data, line): [record]
         self.failures = []
+        self.slow = set()
         os.makedirs(work, exist_ok=True)
         self.log = open(os.path.join(work, 'results.jsonl'), 'w')
 
@@ -70,7 +72,14 @@ class Bench:
         return records
 
     def measure(self, side, case, path, data, line=None, **more):
-        for record in self.start(side, case, path, data, **more):
+        key = (side, data, case, line)
+        if key in self.slow:
+            return
+        begin = time.time()
+        records = self.start(side, case, path, data, **more)
+        if time.time() - begin > SLOW or not records:
+            self.slow.add(key)
+        for record in records:
             name = line or record['case']
             self.results.setdefault((side, data, name), []).append(record)
             self.log.write(json.dumps(dict(record, side=side, data=data, line=name)) + '\n')

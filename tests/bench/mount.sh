@@ -80,11 +80,15 @@ if [ ! -f "$files.complete" ]; then
     touch "$files.complete"
 fi
 lines=$(wc -l <"$work/one.log")
+# shellcheck disable=SC2012 # ls is what is asked
 listed=$(ls "$at/seq" | wc -l)
+# shellcheck disable=SC2010
+listed_few=$(ls -f "$at_few/seq" | grep -vc '^\.')
 bytes=$(stat -c %s "$work/large.log")
-[ "$lines" = $n ] && [ "$listed" = $n ] || fail "wrong counts: $lines lines, $listed names"
+[ "$lines" = $n ] || fail "$lines lines, not $n"
+[ "$listed" = $n ] || fail "$listed names in seq/, not $n"
+[ "$listed_few" = $few ] || fail "$listed_few names in seq/, not $few"
 [ "$bytes" = $((large * 65537)) ] || fail "$bytes bytes of large messages"
-[ "$(ls -f "$at_few/seq" | grep -vc '^\.')" = $few ] || fail "the names of seq/ are not $few"
 match_count=$(grep -c . "$at/match/dev.*.42.temp/all.log" || true)
 match_want=$(awk -F'\t' '$5 ~ /^dev\.[0-9]+\.42\.temp$/' "$work/one.tsv" | wc -l)
 [ "$match_count" = "$match_want" ] || fail "$match_count of $match_want matches"
