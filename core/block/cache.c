@@ -6,24 +6,30 @@ void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t bu
     pthread_mutex_init(&cache->mu, NULL);
 }
 
-struct js_cached *js_cached_new(const struct js_env *env, size_t size, uint32_t slots) {
+struct js_cached *js_cached_new(const struct js_env *env, size_t size) {
     struct js_cached *e = js_calloc(env, 1, sizeof *e);
 
     if (!e)
         return NULL;
     e->env = env;
     atomic_init(&e->refs, 1);
-    e->data = js_malloc(env, size);
+    e->data = js_malloc(env, size ? size : 1);
     e->cap = size;
-    if (slots) {
-        e->checked = js_calloc(env, (slots + 63) / 64, sizeof *e->checked);
-        e->checked_slots = slots;
-    }
-    if (!e->data || (slots && !e->checked)) {
+    if (!e->data) {
         js_cached_unref(e);
         return NULL;
     }
     return e;
+}
+
+int js_cached_add_flags(struct js_cached *e) {
+    uint32_t bits = (uint32_t)(e->len >> JS_CHECK_SHIFT) + 1;
+
+    e->checked = js_calloc(e->env, bits / 64 + 1, sizeof *e->checked);
+    if (!e->checked)
+        return JS_ERR_NOMEM;
+    e->checked_bits = bits;
+    return 0;
 }
 
 void js_cached_ref(struct js_cached *e) {

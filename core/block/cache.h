@@ -25,8 +25,8 @@ struct js_cached {
     uint8_t *data;
     size_t len;
     size_t cap;
-    _Atomic uint64_t *checked; /* bit per slot: the record's hash was verified; may be NULL */
-    uint32_t checked_slots;
+    _Atomic uint64_t *checked; /* bit per 16 bytes: the record that begins there was verified */
+    uint32_t checked_bits;     /* 0: checked is NULL */
     js_time_t used; /* guarded by the cache's lock */
     struct js_cached *prev, *next, *chain; /* guarded by the cache's lock */
     bool in_cache;
@@ -45,8 +45,12 @@ struct js_cache {
 void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t budget);
 void js_cache_done(struct js_cache *cache);
 
-/* A new entry with room for size bytes and flags for slots records; one reference. NULL: no memory. */
-struct js_cached *js_cached_new(const struct js_env *env, size_t size, uint32_t slots);
+#define JS_CHECK_SHIFT 4
+
+/* A new entry with room for size bytes, without flags; one reference. NULL: no memory. */
+struct js_cached *js_cached_new(const struct js_env *env, size_t size);
+/* Gives it flags for what lies in data..data + len. NOMEM. */
+int js_cached_add_flags(struct js_cached *entry);
 void js_cached_ref(struct js_cached *entry);
 void js_cached_unref(struct js_cached *entry);
 

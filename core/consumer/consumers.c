@@ -173,7 +173,6 @@ out:
 /* Messages above what was delivered that the consumer's filters select. */
 static int count_pending(struct js_stream *s, const struct loaded *c, uint64_t *ret) {
     struct js_consumer_config config;
-    struct js_totals totals;
     int r = js_consumer_config_parse(s->env, (const char *)c->config.data, c->config.len - 1,
                                      &config);
 
@@ -186,9 +185,7 @@ static int count_pending(struct js_stream *s, const struct loaded *c, uint64_t *
     js_seq_t from = c->state.delivered_stream + 1;
     if (from < config.opt_start_seq)
         from = config.opt_start_seq;
-    r = js_stream_totals(s, &filter, from, 0, &totals);
-    if (r == 0)
-        *ret = totals.msgs;
+    r = js_stream_num_pending(s, from, &filter, false, ret, NULL);
     js_consumer_config_done(&config);
     return r;
 }

@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/stream/writer.h"
 
+#define DEFAULT_INDEX (UINT64_C(1) << 30)
 #define DEFAULT_CACHE (256u << 20)
 
 int js_store_open(const struct js_env *env, const char *source,
@@ -210,6 +211,8 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->sync_mode = store->options.sync;
     s->sync_interval = store->options.sync_interval ? store->options.sync_interval : 120;
     s->scan_threads = store->options.scan_threads;
+    s->scan_all = store->options.flags & JS_OPEN_SCAN;
+    s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
     int r = open_files(store, account, name, &s->files);
     if (r == 0 && s->rw) {
         int l = io->lock(io->ctx, s->files.dirfd);
@@ -219,7 +222,7 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
             r = JS_ERR_LOCKED;
     }
     if (r == 0)
-        r = js_stream_load(s);
+        r = js_stream_load(s, false);
     if (r < 0) {
         js_stream_unref(s);
         return r;

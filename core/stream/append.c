@@ -6,27 +6,23 @@
 
 /* Takes what a removal says out of the index; the tombstone is in the file by then. */
 static int forget_msg(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    uint32_t hdr = 0, payload = 0;
-    js_seq_t seq = js_slot_seq(&b->slots, slot);
+    js_seq_t seq = js_slot_seq(b->slots, slot);
+    int r = js_stream_drop_slot(s, b, slot);
 
-    if (b->slots.len[slot] != JS_LEN_DAMAGED) {
-        int r = js_stream_slot_sizes(s, b, slot, &hdr, &payload);
-        if (r < 0)
-            return r;
-    }
-    js_stream_drop_slot(s, b, slot, hdr, payload);
+    if (r < 0)
+        return r;
     s->removals++;
     if (seq == s->first_seq)
-        js_stream_find_first(s);
-    return 0;
+        r = js_stream_find_first(s);
+    return r;
 }
 
 /* Time of the message in a slot, for its tombstone; 0 if it cannot be read. */
 static js_time_t time_of(struct js_stream *s, struct js_block *b, uint32_t slot) {
+    struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
     struct js_msg msg;
 
-    if (b->slots.len[slot] == JS_LEN_DAMAGED ||
-        js_stream_slot_msg(s, b, slot, false, &msg) < 0)
+    if (b->slots->len[slot] == JS_LEN_DAMAGED || js_stream_slot_msg(s, &at, false, &msg) < 0)
         return 0;
     js_time_t t = msg.time;
     js_msg_release(&msg);
@@ -37,7 +33,7 @@ static js_time_t time_of(struct js_stream *s, struct js_block *b, uint32_t slot)
 static int remove_slot(struct js_stream *s, struct js_writer *w, struct js_block *b,
                        uint32_t slot) {
     size_t done = 0;
-    js_seq_t seq = js_slot_seq(&b->slots, slot);
+    js_seq_t seq = js_slot_seq(b->slots, slot);
     int r = 0;
 
     if (js_writer_full(w, JS_MIN_RECORD))
@@ -62,8 +58,9 @@ int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
         r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
     if (r == 0) {
         struct js_block *b = js_stream_block_of(stream, seq, &bi);
-        uint32_t slot = b ? js_slots_find(&b->slots, seq) : JS_NO_SLOT;
-        if (slot != JS_NO_SLOT && b->slots.len[slot] != 0) {
+        r = b ? js_block_warm(stream, bi) : 0;
+        uint32_t slot = b && r == 0 ? js_slots_find(b->slots, seq) : JS_NO_SLOT;
+        if (slot != JS_NO_SLOT && b->slots->len[slot] != 0) {
             r = remove_slot(stream, w, b, slot);
             removed = r == 0;
         }
@@ -78,51 +75,45 @@ int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
 
 /* ---- limits -------------------------------------------------------------------------------- */
 
-/* Oldest live message of a subject, through its chain. */
-static bool oldest_of(struct js_stream *s, uint32_t sid, struct js_block **ret_block,
-                      uint32_t *ret_slot) {
-    struct js_subject_line *line = &s->subjects.lines[sid];
-    js_seq_t seq = line->first;
-    size_t bi;
-    uint32_t slot;
+/* Removes the oldest live message of a subject, or of the stream (JS_NO_ID). 1, or 0 if there is
+ * none. */
+static int remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid) {
+    struct js_place at = {0};
+    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
+                            : js_stream_first_of(s, sid, &at);
 
-    while (js_stream_slot_from(s, seq, false, &bi, &slot)) {
-        struct js_block *b = s->blocks[bi];
-        if (b->slots.sid[slot] == sid) {
-            line->first = js_slot_seq(&b->slots, slot);
-            *ret_block = b;
-            *ret_slot = slot;
-            return true;
-        }
-        seq = js_slot_seq(&b->slots, slot) + 1;
-    }
-    return false;
+    size_t bi = at.index;
+    js_seq_t seq = r > 0 ? js_place_seq(&at) : 0;
+    js_place_done(s, &at);
+    if (r <= 0)
+        return r;
+    r = js_block_warm(s, bi);
+    if (r < 0)
+        return r;
+    struct js_block *b = s->blocks[bi];
+    r = remove_slot(s, w, b, js_slots_find(b->slots, seq));
+    return r < 0 ? r : 1;
 }
 
 /* After storing: old messages leave where the configuration says so (discard old). */
 static int enforce_limits(struct js_stream *s, struct js_writer *w, uint32_t sid, bool *ret_gone) {
     const struct js_stream_config *c = &s->config;
-    struct js_block *b;
-    uint32_t slot;
-    size_t bi;
-    int r = 0;
+    int r = 1;
 
-    while (r == 0 && c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
-           s->subjects.lines[sid].count > (uint64_t)c->max_msgs_per_subject &&
-           oldest_of(s, sid, &b, &slot)) {
-        r = remove_slot(s, w, b, slot);
-        *ret_gone = true;
+    while (r > 0 && c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
+           s->subjects.lines[sid].count > (uint64_t)c->max_msgs_per_subject) {
+        r = remove_oldest(s, w, sid);
+        *ret_gone |= r > 0;
     }
-    if (c->discard != 'o')
-        return r;
-    while (r == 0 &&
+    while (r >= 0 && c->discard == 'o' &&
            ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
-            (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes)) &&
-           js_stream_slot_from(s, 0, false, &bi, &slot)) {
-        r = remove_slot(s, w, s->blocks[bi], slot);
-        *ret_gone = true;
+            (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes))) {
+        r = remove_oldest(s, w, JS_NO_ID);
+        if (r == 0)
+            break;
+        *ret_gone |= r > 0;
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 /* Before storing: what a discard-new stream refuses (engine.md A2.3). */
@@ -135,13 +126,16 @@ static int check_discard_new(struct js_stream *s, uint32_t sid, uint32_t len) {
         return 0;
     if (c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
         s->subjects.lines[sid].count >= (uint64_t)c->max_msgs_per_subject) {
-        struct js_block *b;
-        uint32_t slot;
+        struct js_place at = {0};
         if (c->discard_new_per_subject)
             return JS_ERR_MAX_MSGS_PER_SUBJECT;
-        replaces = oldest_of(s, sid, &b, &slot);
+        int r = js_stream_first_of(s, sid, &at);
+        if (r < 0)
+            return r;
+        replaces = r > 0;
         if (replaces)
-            old_len = b->slots.len[slot];
+            old_len = js_place_len(&at);
+        js_place_done(s, &at);
     }
     if (c->max_msgs > 0 && s->msgs >= (uint64_t)c->max_msgs && !replaces)
         return JS_ERR_MAX_MSGS;

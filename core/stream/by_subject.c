@@ -1,136 +1,185 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions about subjects: tokens below a prefix, one subject's state, all that match. */
+/* Messages of one subject: along its chain, and by looking for its id where the chain has gaps. */
 #include "core/stream/stream.h"
 
-/* The lock for reading, with the order of subjects built. */
-static int lock_ordered(struct js_stream *s) {
-    pthread_rwlock_rdlock(&s->lock);
-    while (!js_subjects_order_ready(&s->subjects)) {
-        pthread_rwlock_unlock(&s->lock);
-        pthread_rwlock_wrlock(&s->lock);
-        int r = js_subjects_build_order(&s->subjects);
-        pthread_rwlock_unlock(&s->lock);
-        if (r < 0)
-            return r;
-        pthread_rwlock_rdlock(&s->lock);
-    }
-    return 0;
-}
+/* Compared in groups, which the compiler turns into vector instructions. */
+#define GROUP 32
 
-int js_stream_list_tokens(struct js_stream *stream, const char *prefix, size_t len,
-                          uint32_t after_id,
-                          int (*fn)(void *ctx, const struct js_token *token), void *ctx) {
-    int r = lock_ordered(stream);
+uint32_t js_ids_find(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id) {
+    uint32_t k = from;
 
-    if (r < 0)
-        return r;
-    r = js_subjects_tokens(&stream->subjects, prefix, len, after_id, fn, ctx);
-    pthread_rwlock_unlock(&stream->lock);
-    return r;
-}
-
-/* First live message of a subject: along the chain from where it began. */
-static js_seq_t first_of(const struct js_stream *s, uint32_t sid) {
-    js_seq_t seq = s->subjects.lines[sid].first;
-    size_t bi;
-
-    for (;;) {
-        struct js_block *b = js_stream_block_of(s, seq, &bi);
-        uint32_t slot = b ? js_slots_find(&b->slots, seq) : JS_NO_SLOT;
-        if (slot == JS_NO_SLOT || b->slots.next[slot] == JS_NEXT_FAR)
-            break;
-        if (js_slot_live(&b->slots, slot))
-            return seq;
-        if (b->slots.next[slot] == 0)
-            return 0;
-        seq += b->slots.next[slot];
-    }
-    /* A link too far for the chain: look at the ids. */
-    uint32_t slot;
-    while (js_stream_slot_from(s, seq, false, &bi, &slot)) {
-        seq = js_slot_seq(&s->blocks[bi]->slots, slot);
-        if (s->blocks[bi]->slots.sid[slot] == sid)
-            return seq;
-        seq++;
-    }
-    return 0;
-}
-
-/* Last live message: usually the newest ever; else a walk back over the ids. */
-static js_seq_t last_of(const struct js_stream *s, uint32_t sid) {
-    js_seq_t seq = s->subjects.lines[sid].last;
-    size_t bi;
-    uint32_t slot;
-
-    while (js_stream_slot_before(s, seq, false, &bi, &slot)) {
-        seq = js_slot_seq(&s->blocks[bi]->slots, slot);
-        if (s->blocks[bi]->slots.sid[slot] == sid)
-            return seq;
-        if (seq-- == 0)
+    for (; k + GROUP <= n; k += GROUP) {
+        uint32_t any = 0;
+        for (unsigned j = 0; j < GROUP; j++)
+            any |= ids[k + j] == id ? UINT32_MAX : 0;
+        if (any)
             break;
     }
-    return 0;
+    while (k < n && ids[k] != id)
+        k++;
+    return k;
 }
 
-static void fill_state(const struct js_stream *s, uint32_t sid, struct js_subject_state *ret) {
-    *ret = (struct js_subject_state){.msgs = s->subjects.lines[sid].count,
-                                     .first_seq = first_of(s, sid),
-                                     .last_seq = last_of(s, sid)};
-}
+uint32_t js_ids_find_back(const uint32_t *ids, uint32_t n, uint32_t id) {
+    uint32_t k = n;
 
-int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
-                      struct js_subject_state *ret_state) {
-    int r = JS_ERR_MSG_NOT_FOUND;
-
-    pthread_rwlock_rdlock(&stream->lock);
-    uint32_t sid = js_subjects_find(&stream->subjects, subject, len);
-    if (sid != JS_NO_ID && stream->subjects.lines[sid].count) {
-        fill_state(stream, sid, ret_state);
-        r = 0;
-    }
-    pthread_rwlock_unlock(&stream->lock);
-    return r;
-}
-
-struct visit {
-    struct js_stream *s;
-    const struct js_matcher *m;
-    int (*fn)(void *ctx, const char *subject, size_t len, const struct js_subject_state *state);
-    void *ctx;
-};
-
-static int visit_id(void *ctx, uint32_t id) {
-    struct visit *v = ctx;
-    struct js_subject_state state;
-
-    if (!js_matcher_has(v->m, id))
-        return 0;
-    const struct js_subject_line *line = &v->s->subjects.lines[id];
-    fill_state(v->s, id, &state);
-    return v->fn(v->ctx, js_subject_name(line), line->len, &state);
-}
-
-int js_stream_subjects(struct js_stream *stream, const struct js_filter *filter,
-                       int (*fn)(void *ctx, const char *subject, size_t len,
-                                 const struct js_subject_state *state),
-                       void *ctx) {
-    struct js_matcher m;
-    struct visit v = {.s = stream, .m = &m, .fn = fn, .ctx = ctx};
-
-    js_matcher_init(&m, stream, filter);
-    int r;
-    do {
-        r = lock_ordered(stream);
-        if (r < 0)
+    for (; k >= GROUP; k -= GROUP) {
+        uint32_t any = 0;
+        for (unsigned j = 1; j <= GROUP; j++)
+            any |= ids[k - j] == id ? UINT32_MAX : 0;
+        if (any)
             break;
-        r = js_matcher_update(&m, stream, false);
+    }
+    while (k > 0 && ids[k - 1] != id)
+        k--;
+    return k ? k - 1 : JS_NO_SLOT;
+}
+
+static void put(js_seq_t *p, js_seq_t seq) {
+    if (js_line_seq(p) != seq)
+        __atomic_store_n(p, seq, __ATOMIC_RELAXED);
+}
+
+/* Looks for the id in the messages from seq on. */
+static int search(struct js_stream *s, uint32_t sid, js_seq_t seq, struct js_place *at) {
+    js_seq_t last = js_line_seq(&s->subjects.lines[sid].last);
+    size_t bi = 0;
+
+    (void)js_stream_block_of(s, seq, &bi);
+    for (; bi < s->num_blocks && s->blocks[bi]->search_first <= last; bi++) {
+        if (s->blocks[bi]->msgs == 0)
+            continue;
+        int r = js_place_at(s, at, bi);
         if (r != 0)
-            pthread_rwlock_unlock(&stream->lock);
-    } while (r == 1);
-    if (r == 0) {
-        r = js_subjects_match(&stream->subjects, ">", 1, visit_id, &v);
-        pthread_rwlock_unlock(&stream->lock);
+            return r;
+        const struct js_slots *sl = at->slots;
+        uint32_t k = js_slots_lower(sl, seq);
+        while ((k = js_ids_find(sl->sid, k, sl->count, sid)) < sl->count) {
+            if (js_slot_live(sl, k)) {
+                at->slot = k;
+                return 1;
+            }
+            k++;
+        }
     }
-    js_matcher_done(&m);
+    return 0;
+}
+
+/*
+ * From a message of the subject along the chain to the first live one, the message itself included
+ * if it lives. Where the chain has a gap the rest is searched.
+ */
+static int follow(struct js_stream *s, uint32_t sid, js_seq_t seq, struct js_place *at) {
+    size_t bi;
+
+    while (js_stream_block_of(s, seq, &bi)) {
+        int r = js_place_at(s, at, bi);
+        if (r != 0)
+            return r;
+        uint32_t k = js_slots_find(at->slots, seq);
+        if (k == JS_NO_SLOT || at->slots->sid[k] != sid)
+            break;
+        if (js_slot_live(at->slots, k)) {
+            at->slot = k;
+            return 1;
+        }
+        uint32_t next = at->slots->next[k];
+        if (next == 0 && seq == js_line_seq(&s->subjects.lines[sid].last))
+            return 0;
+        if (next == 0 || next == JS_NEXT_FAR) {
+            seq++;
+            break;
+        }
+        seq += next;
+    }
+    return search(s, sid, seq, at);
+}
+
+int js_stream_first_of(struct js_stream *stream, uint32_t sid, struct js_place *at) {
+    struct js_subject_line *line = &stream->subjects.lines[sid];
+
+    if (line->count == 0)
+        return 0;
+    int r = follow(stream, sid, js_line_seq(&line->first), at);
+    if (r == 1)
+        put(&line->first, js_place_seq(at));
+    return r;
+}
+
+int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *at) {
+    struct js_subject_line *line = &stream->subjects.lines[sid];
+    js_seq_t last = js_line_seq(&line->last);
+    size_t bi;
+
+    if (line->count == 0 || !js_stream_block_of(stream, last, &bi))
+        return 0;
+    for (bi++; bi-- > 0;) {
+        if (stream->blocks[bi]->msgs == 0)
+            continue;
+        int r = js_place_at(stream, at, bi);
+        if (r != 0)
+            return r;
+        const struct js_slots *sl = at->slots;
+        uint32_t k = js_slots_lower(sl, last);
+        if (k < sl->count && js_slot_seq(sl, k) == last)
+            k++;
+        while ((k = js_ids_find_back(sl->sid, k, sid)) != JS_NO_SLOT) {
+            if (js_slot_live(sl, k)) {
+                at->slot = k;
+                put(&line->last, js_place_seq(at));
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_place *at) {
+    const struct js_subject_line *line = &stream->subjects.lines[sid];
+    size_t bi;
+
+    if (line->count == 0 || seq > js_line_seq(&line->last))
+        return 0;
+    if (seq <= js_line_seq(&line->first))
+        return js_stream_first_of(stream, sid, at);
+    /* Who goes on behind a message of the subject has its link. */
+    if (js_stream_block_of(stream, seq - 1, &bi) && stream->blocks[bi]->msgs) {
+        int r = js_place_at(stream, at, bi);
+        if (r != 0)
+            return r;
+        uint32_t k = js_slots_find(at->slots, seq - 1);
+        if (k != JS_NO_SLOT && at->slots->sid[k] == sid) {
+            uint32_t next = at->slots->next[k];
+            if (next != 0 && next != JS_NEXT_FAR)
+                return follow(stream, sid, seq - 1 + next, at);
+        }
+    }
+    return search(stream, sid, seq, at);
+}
+
+int js_stream_settle_lasts(struct js_stream *s) {
+    size_t words = (size_t)s->subjects.count / 64 + 1;
+    uint64_t *seen = js_calloc(s->env, words, sizeof *seen);
+    uint32_t left = s->subjects.live;
+    struct js_place at = {0};
+    int r = seen ? 0 : JS_ERR_NOMEM;
+
+    for (size_t bi = s->num_blocks; bi-- > 0 && left && r == 0;) {
+        if (s->blocks[bi]->msgs == 0)
+            continue;
+        r = js_place_at(s, &at, bi);
+        for (uint32_t k = r == 0 ? at.slots->count : 0; k-- > 0 && left;) {
+            uint32_t sid = at.slots->sid[k];
+            if (!js_slot_live(at.slots, k) || (seen[sid >> 6] >> (sid & 63) & 1))
+                continue;
+            seen[sid >> 6] |= 1ull << (sid & 63);
+            put(&s->subjects.lines[sid].last, js_slot_seq(at.slots, k));
+            left--;
+        }
+    }
+    js_place_done(s, &at);
+    js_free(s->env, seen);
+    if (r == 0)
+        atomic_store_explicit(&s->stale_lasts, false, memory_order_relaxed);
     return r;
 }

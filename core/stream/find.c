@@ -31,46 +31,72 @@ static bool wanted(const struct js_slots *s, uint32_t slot, bool with_damaged) {
     return s->len[slot] != 0 && (with_damaged || s->len[slot] != JS_LEN_DAMAGED);
 }
 
-bool js_stream_slot_from(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
-                         size_t *ret_block, uint32_t *ret_slot) {
+/* Nothing to be found in it, not even damage. */
+static bool is_empty(const struct js_block *b, bool with_damaged) {
+    if (b->msgs)
+        return false;
+    return !with_damaged || !b->slots || b->slots->count == 0;
+}
+
+int js_stream_slot_from(struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                        struct js_place *at) {
     size_t i = block_index(stream, seq);
 
     if (i == stream->num_blocks)
         i = 0;
     for (; i < stream->num_blocks; i++) {
-        const struct js_block *b = stream->blocks[i];
-        if (b->msgs == 0 && (!with_damaged || b->slots.count == 0))
+        if (is_empty(stream->blocks[i], with_damaged))
             continue;
-        const struct js_slots *s = &b->slots;
-        for (uint32_t k = js_slots_lower(s, seq); k < s->count; k++) {
-            if (wanted(s, k, with_damaged)) {
-                *ret_block = i;
-                *ret_slot = k;
-                return true;
+        int r = js_place_at(stream, at, i);
+        if (r != 0)
+            return r;
+        for (uint32_t k = js_slots_lower(at->slots, seq); k < at->slots->count; k++) {
+            if (wanted(at->slots, k, with_damaged)) {
+                at->slot = k;
+                return 1;
             }
         }
     }
-    return false;
+    return 0;
 }
 
-bool js_stream_slot_before(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
-                           size_t *ret_block, uint32_t *ret_slot) {
+int js_stream_slot_before(struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                          struct js_place *at) {
     size_t i = block_index(stream, seq);
 
     if (i == stream->num_blocks)
-        return false;
+        return 0;
     for (i++; i-- > 0;) {
-        const struct js_slots *s = &stream->blocks[i]->slots;
-        uint32_t k = js_slots_lower(s, seq);
-        if (k < s->count && js_slot_seq(s, k) == seq)
+        if (is_empty(stream->blocks[i], with_damaged))
+            continue;
+        int r = js_place_at(stream, at, i);
+        if (r != 0)
+            return r;
+        uint32_t k = js_slots_lower(at->slots, seq);
+        if (k < at->slots->count && js_slot_seq(at->slots, k) == seq)
             k++;
         while (k-- > 0) {
-            if (wanted(s, k, with_damaged)) {
-                *ret_block = i;
-                *ret_slot = k;
-                return true;
+            if (wanted(at->slots, k, with_damaged)) {
+                at->slot = k;
+                return 1;
             }
         }
     }
-    return false;
+    return 0;
+}
+
+int js_stream_slot_at(struct js_stream *stream, js_seq_t seq, struct js_place *at) {
+    size_t i = block_index(stream, seq);
+
+    if (i == stream->num_blocks)
+        return 0;
+    const struct js_cold *cold = stream->blocks[i]->cold;
+    /* What is known to be gone needs no slots. */
+    if (cold && (seq < cold->first || seq > cold->upto || js_seqset_has(&cold->deleted, seq)))
+        return 0;
+    int r = js_place_at(stream, at, i);
+    if (r != 0)
+        return r;
+    at->slot = js_slots_find(at->slots, seq);
+    return at->slot != JS_NO_SLOT && at->slots->len[at->slot] != 0;
 }

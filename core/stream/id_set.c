@@ -37,6 +37,19 @@ static int grow(struct js_id_set *set, uint32_t count) {
     return 0;
 }
 
+int js_id_set_copy(struct js_id_set *set, const struct js_id_set *from) {
+    int r = grow(set, from->upto);
+
+    if (r < 0)
+        return r;
+    if (from->upto)
+        memcpy(set->bits, from->bits, ((size_t)from->upto + 63) / 64 * sizeof *set->bits);
+    set->upto = from->upto;
+    set->members = from->members;
+    set->only = from->only;
+    return 0;
+}
+
 static void add(struct js_id_set *set, uint32_t id) {
     uint64_t bit = UINT64_C(1) << (id & 63);
 

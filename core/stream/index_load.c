@@ -106,20 +106,6 @@ static bool subjects_fine(const struct js_index_db *ix) {
     return true;
 }
 
-/* Members of a block's deleted set between its first and last sequence; 2.10 may list others. */
-static uint64_t deleted_inside(const struct js_index_block *b) {
-    uint64_t outside = 0, seq = 0;
-
-    while (js_seqset_next(&b->deleted, seq, &seq) && seq < b->first_seq) {
-        outside++;
-        seq++;
-    }
-    seq = b->last_seq;
-    while (seq++ < UINT64_MAX && js_seqset_next(&b->deleted, seq, &seq))
-        outside++;
-    return b->deleted.members - outside;
-}
-
 /* The sums over the blocks against the totals (docs/disk-format.md). */
 static bool sums_agree(const struct js_index_db *ix) {
     uint64_t msgs = 0, bytes = 0;
@@ -127,11 +113,7 @@ static bool sums_agree(const struct js_index_db *ix) {
 
     for (size_t i = 0; i < ix->num_blocks; i++) {
         const struct js_index_block *b = &ix->blocks[i];
-        if (b->last_seq + 1 >= b->first_seq) {
-            uint64_t range = b->last_seq + 1 - b->first_seq;
-            uint64_t deleted = deleted_inside(b);
-            msgs += range > deleted ? range - deleted : 0;
-        }
+        msgs += js_index_msgs(b);
         bytes += b->bytes;
         if (b->last_seq > last)
             last = b->last_seq;

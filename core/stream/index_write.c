@@ -26,24 +26,37 @@ static int fill_subjects(struct js_stream *s, struct js_index_db *ix) {
         ix->subjects[ix->num_subjects++] = (struct js_index_subject){
             .name = js_subject_name(line), .len = line->len, .total = line->count};
     }
-    for (size_t i = 0; i < s->num_blocks; i++) {
-        const struct js_block *b = s->blocks[i];
-        for (uint32_t k = 0; k < b->slots.count; k++) {
-            if (!js_slot_live(&b->slots, k))
+    struct js_place at = {0};
+    int r = 0;
+    for (size_t i = 0; i < s->num_blocks && r == 0; i++) {
+        if (s->blocks[i]->msgs == 0)
+            continue;
+        r = js_place_at(s, &at, i);
+        for (uint32_t k = 0; r == 0 && k < at.slots->count; k++) {
+            if (!js_slot_live(at.slots, k))
                 continue;
-            struct js_index_subject *su = &ix->subjects[place[b->slots.sid[k]]];
+            struct js_index_subject *su = &ix->subjects[place[at.slots->sid[k]]];
             if (su->first_block == 0)
-                su->first_block = b->number;
-            su->last_block = b->number;
+                su->first_block = at.block->number;
+            su->last_block = at.block->number;
         }
     }
+    js_place_done(s, &at);
     js_free(s->env, place);
+    return r;
+}
+
+static int add_gap(struct js_index_block *e, js_seq_t from, js_seq_t to) {
+    for (js_seq_t q = from; q < to; q++)
+        if (js_seqset_add(&e->deleted, q) < 0)
+            return JS_ERR_NOMEM;
     return 0;
 }
 
 /* One block's entry: its live range and what is deleted inside it. */
-static int fill_block(struct js_stream *s, const struct js_block *b, struct js_index_block *e) {
-    const struct js_slots *sl = &b->slots;
+static int fill_block(struct js_stream *s, size_t index, struct js_index_block *e) {
+    const struct js_block *b = s->blocks[index];
+    struct js_place at = {0};
 
     e->number = b->number;
     e->bytes = b->bytes;
@@ -53,6 +66,10 @@ static int fill_block(struct js_stream *s, const struct js_block *b, struct js_i
         e->last_seq = s->last_seq;
         return 0;
     }
+    int r = js_place_at(s, &at, index);
+    if (r < 0)
+        return r;
+    const struct js_slots *sl = at.slots;
     uint32_t k = 0;
     while (!js_slot_live(sl, k))
         k++;
@@ -63,18 +80,16 @@ static int fill_block(struct js_stream *s, const struct js_block *b, struct js_i
     e->first_time = b->min_time;
     e->last_time = b->pos_last_time ? b->pos_last_time : b->max_time;
     js_seq_t expect = e->first_seq;
-    for (; k < sl->count; k++) {
+    for (; k < sl->count && r == 0; k++) {
         if (!js_slot_live(sl, k))
             continue;
-        for (js_seq_t q = expect; q < js_slot_seq(sl, k); q++)
-            if (js_seqset_add(&e->deleted, q) < 0)
-                return JS_ERR_NOMEM;
+        r = add_gap(e, expect, js_slot_seq(sl, k));
         expect = js_slot_seq(sl, k) + 1;
     }
-    for (js_seq_t q = expect; q <= e->last_seq && q != 0; q++)
-        if (js_seqset_add(&e->deleted, q) < 0)
-            return JS_ERR_NOMEM;
-    return 0;
+    if (r == 0 && expect)
+        r = add_gap(e, expect, e->last_seq + 1);
+    js_place_done(s, &at);
+    return r;
 }
 
 static int fill_index(struct js_stream *s, struct js_index_db *ix) {
@@ -92,7 +107,7 @@ static int fill_index(struct js_stream *s, struct js_index_db *ix) {
         bool last = i + 1 == s->num_blocks;
         if (b->msgs == 0 && !last)
             continue;
-        int r = fill_block(s, b, &ix->blocks[ix->num_blocks++]);
+        int r = fill_block(s, i, &ix->blocks[ix->num_blocks++]);
         if (r < 0)
             return r;
         if (last) {
@@ -111,7 +126,7 @@ int js_stream_write_index(struct js_stream *s) {
     struct js_buf out = {.env = s->env};
     struct js_hash_key key;
 
-    if (s->num_blocks == 0 || s->files.msgs_fd < 0)
+    if (s->num_blocks == 0 || s->files.msgs_fd < 0 || s->unread)
         return 0;
     if (s->health != JS_HEALTH_OK || s->lost ||
         (s->last_seq >= s->first_seq && s->last_seq + 1 - s->first_seq - s->msgs > MAX_INTERIOR))

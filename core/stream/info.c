@@ -52,7 +52,7 @@ void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_s
     }
     st.num_blocks = stream->num_blocks;
     st.removals = stream->removals;
-    st.scanned = true;
+    st.scanned = stream->unread == 0;
     pthread_rwlock_unlock(&stream->lock);
     st.num_consumers = count_consumers(stream);
     *ret_state = st;
@@ -60,11 +60,9 @@ void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_s
 
 static void fill_block(const struct js_stream *s, size_t index, struct js_block_info *ret) {
     const struct js_block *b = s->blocks[index];
-    const struct js_slots *sl = &b->slots;
 
     *ret = (struct js_block_info){
         .number = b->number,
-        .first_seq = 1,
         .last_time = b->pos_last_time ? b->pos_last_time : b->max_time,
         .msgs = b->msgs,
         .bytes = b->bytes,
@@ -77,28 +75,53 @@ static void fill_block(const struct js_stream *s, size_t index, struct js_block_
         .sealed = index + 1 < s->num_blocks,
         .removals = b->removals,
     };
+    js_block_live_range(b, &ret->first_seq, &ret->last_seq);
     if (b->msgs == 0) {
         ret->first_seq = b->pos_last + 1;
         ret->last_seq = b->pos_last;
-        return;
     }
-    uint32_t k = 0, z = sl->count;
-    while (!js_slot_live(sl, k))
-        k++;
-    while (!js_slot_live(sl, z - 1))
-        z--;
-    ret->first_seq = js_slot_seq(sl, k);
-    ret->last_seq = js_slot_seq(sl, z - 1);
+}
+
+/* Runs of what is not there, except where something is lost. */
+int js_stream_deleted(struct js_stream *stream,
+                      int (*fn)(void *ctx, js_seq_t first, js_seq_t last), void *ctx) {
+    struct js_place at = {0};
+    int r = js_stream_lock_scanned(stream);
+
+    if (r < 0)
+        return r;
+    js_seq_t next = stream->first_seq;
+    while (next && next <= stream->last_seq) {
+        r = js_stream_slot_from(stream, next, true, &at);
+        if (r < 0)
+            break;
+        js_seq_t there = r == 1 ? js_place_seq(&at) : stream->last_seq + 1;
+        r = there > next ? fn(ctx, next, there - 1) : 0;
+        if (r != 0)
+            break;
+        /* Along what is there within the block. */
+        uint32_t k = at.slot + 1;
+        next = there + 1;
+        while (at.slots && there <= stream->last_seq && k < at.slots->count &&
+               js_slot_seq(at.slots, k) == next && at.slots->len[k] != 0) {
+            k++;
+            next++;
+        }
+    }
+    js_place_done(stream, &at);
+    pthread_rwlock_unlock(&stream->lock);
+    return r;
 }
 
 int js_stream_block(struct js_stream *stream, size_t index, struct js_block_info *ret_info) {
-    int r = JS_ERR_EOF;
+    int r = js_stream_lock_scanned(stream);
 
-    pthread_rwlock_rdlock(&stream->lock);
-    if (index < stream->num_blocks) {
+    if (r < 0)
+        return r;
+    if (index < stream->num_blocks)
         fill_block(stream, index, ret_info);
-        r = 0;
-    }
+    else
+        r = JS_ERR_EOF;
     pthread_rwlock_unlock(&stream->lock);
     return r;
 }
@@ -119,14 +142,15 @@ static size_t index_of_number(const struct js_stream *s, uint32_t number) {
 
 int js_stream_block_by_number(struct js_stream *stream, uint32_t number,
                               struct js_block_info *ret_info) {
-    int r = JS_ERR_EOF;
+    int r = js_stream_lock_scanned(stream);
 
-    pthread_rwlock_rdlock(&stream->lock);
+    if (r < 0)
+        return r;
     size_t i = index_of_number(stream, number);
-    if (i < stream->num_blocks) {
+    if (i < stream->num_blocks)
         fill_block(stream, i, ret_info);
-        r = 0;
-    }
+    else
+        r = JS_ERR_EOF;
     pthread_rwlock_unlock(&stream->lock);
     return r;
 }
@@ -154,6 +178,7 @@ struct walk {
     struct js_stream *s;
     int (*fn)(void *ctx, const struct js_record_info *record);
     void *ctx;
+    struct js_place at;
 };
 
 static int emit_damage(const struct walk *w, const struct js_scan *scan, size_t *next,
@@ -173,10 +198,9 @@ static int emit_damage(const struct walk *w, const struct js_scan *scan, size_t 
     return r;
 }
 
-static int emit_record(const struct walk *w, const struct js_scan *scan, size_t i) {
+static int emit_record(struct walk *w, const struct js_scan *scan, size_t i) {
     struct js_record rec;
     struct js_record_info info = {.block = scan->number};
-    size_t bi;
 
     js_scan_view(&scan->recs[i], scan->data.data, &rec);
     info.offset = scan->recs[i].off;
@@ -195,15 +219,17 @@ static int emit_record(const struct walk *w, const struct js_scan *scan, size_t 
         info.msg.hdr_len = rec.hdr_len;
         info.msg.data = rec.data;
         info.msg.data_len = rec.data_len;
-        struct js_block *b = js_stream_block_of(w->s, rec.seq, &bi);
-        uint32_t slot = b ? js_slots_find(&b->slots, rec.seq) : JS_NO_SLOT;
-        info.live = slot != JS_NO_SLOT && js_slot_live(&b->slots, slot) &&
-                    b->number == scan->number && b->slots.off[slot] == info.offset;
+        int r = js_stream_slot_at(w->s, rec.seq, &w->at);
+        if (r < 0)
+            return r;
+        info.live = r == 1 && js_place_len(&w->at) != JS_LEN_DAMAGED &&
+                    w->at.block->number == scan->number &&
+                    w->at.slots->off[w->at.slot] == info.offset;
     }
     return w->fn(w->ctx, &info);
 }
 
-static int walk_block(const struct walk *w, struct js_scan *scan) {
+static int walk_block(struct walk *w, struct js_scan *scan) {
     size_t next_damage = 0;
     int r = 0;
 
@@ -221,8 +247,10 @@ int js_stream_walk_records(struct js_stream *stream,
     struct js_scan scan;
     int r = 0;
 
+    r = js_stream_lock_scanned(stream);
+    if (r < 0)
+        return r;
     js_scan_init(&scan, stream->env);
-    pthread_rwlock_rdlock(&stream->lock);
     for (size_t i = 0; i < stream->num_blocks && r == 0; i++) {
         struct js_block_key *key = NULL;
         r = js_stream_scan_block(stream, stream->blocks[i]->number, &key, &scan);
@@ -230,6 +258,7 @@ int js_stream_walk_records(struct js_stream *stream,
         if (r == 0 && scan.verdict == JS_SCAN_OK)
             r = walk_block(&w, &scan);
     }
+    js_place_done(stream, &w.at);
     pthread_rwlock_unlock(&stream->lock);
     js_scan_done(&scan);
     return r;

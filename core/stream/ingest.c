@@ -38,6 +38,7 @@ struct ingest {
     enum js_damage_kind hurt_kind;
     const char *what;
     uint64_t lost_slots;
+    uint64_t counted; /* messages that the index had counted */
     size_t damage; /* next entry of scan->damages */
 };
 
@@ -57,6 +58,13 @@ struct js_block *js_stream_add_block(struct js_stream *s, uint32_t number) {
     b->version = 1;
     b->search_first = s->last_seq + 1;
     js_hash_key_of_block(&b->hash_key, s->name, number);
+    b->slots = js_slots_new(s->env);
+    if (!b->slots) {
+        js_free(s->env, b);
+        return NULL;
+    }
+    if (s->num_blocks)
+        b->reach_time = s->blocks[s->num_blocks - 1]->reach_time;
     s->blocks[s->num_blocks++] = b;
     return b;
 }
@@ -67,15 +75,15 @@ static void link_chain(struct js_stream *s, struct js_block *b, js_seq_t seq,
     size_t bi;
     struct js_block *lb = b;
     /* Mostly it stands in the same block. */
-    if (line->last < js_slot_seq(&b->slots, 0))
+    if (line->last < js_slot_seq(b->slots, 0))
         lb = js_stream_block_of(s, line->last, &bi);
-    if (!lb)
+    if (!lb || !lb->slots)
         return;
-    uint32_t prev = js_slots_find(&lb->slots, line->last);
+    uint32_t prev = js_slots_find(lb->slots, line->last);
     if (prev == JS_NO_SLOT)
         return;
     uint64_t distance = seq - line->last;
-    lb->slots.next[prev] = distance < JS_NEXT_FAR ? (uint32_t)distance : JS_NEXT_FAR;
+    lb->slots->next[prev] = distance < JS_NEXT_FAR ? (uint32_t)distance : JS_NEXT_FAR;
 }
 
 /* The same for a subject whose id is known. */
@@ -83,14 +91,14 @@ static int add_known(struct js_stream *s, struct js_block *b, const struct js_re
                      uint32_t off, uint32_t sid) {
     uint32_t slot;
     struct js_slot_value v = {.off = off, .len = rec->len, .sid = sid};
-    v.hlen = (uint16_t)(rec->hdr_len >= UINT16_MAX ? UINT16_MAX : rec->hdr_len);
-    int r = js_slots_append(&b->slots, s->env, rec->seq, &v, &slot);
+    v.hlen = (uint16_t)(rec->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : rec->hdr_len);
+    int r = js_slots_append(b->slots, s->env, rec->seq, &v, &slot);
     if (r < 0)
         return r;
     struct js_subject_line *line = &s->subjects.lines[sid];
-    if (line->last == 0)
+    if (line->count == 0)
         line->first = rec->seq;
-    else
+    if (line->last)
         link_chain(s, b, rec->seq, line);
     line->last = rec->seq;
     if (line->count++ == 0)
@@ -104,6 +112,10 @@ static int add_known(struct js_stream *s, struct js_block *b, const struct js_re
         b->min_time = rec->time;
     if (b->msgs == 1 || rec->time > b->max_time)
         b->max_time = rec->time;
+    if (rec->time > b->reach_time)
+        b->reach_time = rec->time;
+    if (b->first_pos == 0)
+        b->first_pos = rec->seq;
     s->msgs++;
     s->bytes += rec->len;
     return 0;
@@ -117,26 +129,58 @@ int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_
     return r < 0 ? r : add_known(s, b, rec, off, sid);
 }
 
-void js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot, uint32_t hdr_len,
-                         uint32_t payload_len) {
-    uint32_t len = b->slots.len[slot];
+/* A line points to the message that goes. The first one moves on where its link leads; for the rest
+ * it is enough to know that some line is stale. */
+static void leave_line(struct js_stream *s, struct js_subject_line *line,
+                         const struct js_place *at) {
+    js_seq_t seq = js_place_seq(at);
+    uint32_t next = at->slots->next[at->slot];
 
-    b->slots.len[slot] = 0;
-    if (len == JS_LEN_DAMAGED) {
-        s->lost--;
+    if (line->count == 0)
         return;
+    if (seq == line->last)
+        atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+    if (seq != line->first)
+        return;
+    size_t bi;
+    struct js_block *b = at->block;
+    if (next != 0 && next != JS_NEXT_FAR) {
+        line->first = seq + next;
+        if (b->slots->count <= at->slot || line->first > js_slot_seq(b->slots, b->slots->count - 1))
+            b = js_stream_block_of(s, line->first, &bi);
+        uint32_t slot = b && b->slots ? js_slots_find(b->slots, line->first) : JS_NO_SLOT;
+        if (slot != JS_NO_SLOT && js_slot_live(b->slots, slot))
+            return;
     }
-    struct js_subject_line *line = &s->subjects.lines[b->slots.sid[slot]];
+    atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
+}
+
+int js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot) {
+    struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
+    uint32_t len = b->slots->len[slot], hdr, payload;
+
+    if (len == JS_LEN_DAMAGED) {
+        b->slots->len[slot] = 0;
+        s->lost--;
+        return 0;
+    }
+    int r = js_stream_slot_sizes(s, &at, &hdr, &payload);
+    if (r < 0)
+        return r;
+    b->slots->len[slot] = 0;
+    struct js_subject_line *line = &s->subjects.lines[b->slots->sid[slot]];
     if (--line->count == 0)
         s->subjects.live--;
+    leave_line(s, line, &at);
     b->msgs--;
     b->bytes -= len;
-    b->payload_bytes -= payload_len;
-    b->hdr_bytes -= hdr_len;
+    b->payload_bytes -= payload;
+    b->hdr_bytes -= hdr;
     b->subject_bytes -= line->len;
     b->removals++;
     s->msgs--;
     s->bytes -= len;
+    return 0;
 }
 
 static int add_tomb(struct js_tombs *t, js_seq_t seq, js_time_t time) {
@@ -168,7 +212,10 @@ static int add_lost(struct ingest *in, js_seq_t seq) {
         return 0;
     in->lost_slots++;
     in->s->lost++;
-    return js_slots_append(&in->b->slots, in->s->env, seq, &v, &slot);
+    in->b->odd = true;
+    if (in->b->first_pos == 0)
+        in->b->first_pos = seq;
+    return js_slots_append(in->b->slots, in->s->env, seq, &v, &slot);
 }
 
 /* Marks what is lost among lo..hi; counts into *ret_lost with first and last. */
@@ -320,6 +367,7 @@ static int check_subject(struct ingest *in, const struct js_scan_rec *sr, struct
                            .seq_last = rec->seq};
     if (js_record_resplit(in->scan->data.data + sr->off, rec, &in->b->hash_key, &rule, &better)) {
         *rec = better;
+        in->b->odd = true;
         int r = js_stream_report(s, &p,
                                  "the subject length is damaged; the stream's subjects "
                                  "show the right one");
@@ -332,6 +380,18 @@ static int check_subject(struct ingest *in, const struct js_scan_rec *sr, struct
     return r < 0 ? r : 0;
 }
 
+/* The index's total of the subject holds this message already, and it will be counted now. */
+static void uncount(struct ingest *in, const struct js_record *rec) {
+    struct js_subjects *subjects = &in->s->subjects;
+    uint32_t sid = js_subjects_find(subjects, (const char *)rec->subject, rec->subject_len);
+
+    if (sid == JS_NO_ID || subjects->lines[sid].count == 0)
+        in->s->miscounted = true;
+    else if (--subjects->lines[sid].count == 0)
+        subjects->live--;
+    in->counted++;
+}
+
 static int take_message(struct ingest *in, size_t i, const struct js_scan_rec *sr) {
     struct js_record rec;
     bool spoken = i < in->prior->upto_rec && in->prior->upto;
@@ -342,6 +402,8 @@ static int take_message(struct ingest *in, size_t i, const struct js_scan_rec *s
                 (!in->prior->upto && known_deleted(in->prior, rec.seq));
     if (dead && !in->prior->gaps_only)
         return 0;
+    if (in->prior->counted && spoken)
+        uncount(in, &rec);
     /* Most subjects were met before: one look into the table then does for all. */
     uint32_t sid = js_subjects_find(&in->s->subjects, (const char *)rec.subject, rec.subject_len);
     if (sid != JS_NO_ID)
@@ -404,8 +466,8 @@ static void set_position(struct ingest *in) {
         b->pos_last = in->tomb_seq;
         b->pos_last_time = in->tomb_time;
     }
-    if (b->slots.count) {
-        js_seq_t top = js_slot_seq(&b->slots, b->slots.count - 1);
+    if (b->slots->count) {
+        js_seq_t top = js_slot_seq(b->slots, b->slots->count - 1);
         if (top > b->pos_last)
             b->pos_last = top;
     }
@@ -483,9 +545,10 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     in.b->compressed = scan->compressed;
     in.b->file_size = scan->file_size;
     in.b->raw_size = scan->data.len;
+    in.b->odd = scan->num_damages || scan->verdict != JS_SCAN_OK;
     if (scan->verdict != JS_SCAN_OK)
         return ingest_unreadable(&in, next_first);
-    int room = js_slots_reserve(&in.b->slots, s->env, scan->count);
+    int room = js_slots_reserve(in.b->slots, s->env, scan->count);
     if (room < 0)
         return room;
     for (size_t i = 0; i < scan->count; i++) {
@@ -500,6 +563,8 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
         in.b->good_size = (uint64_t)last->off + last->len;
         memcpy(in.b->last_sum, scan->data.data + in.b->good_size - 8, 8);
     }
+    if (prior->counted && in.counted != prior->msgs)
+        s->miscounted = true;
     int r = note_damage(&in, scan->count);
     if (r == 0 && (in.hurt || prior->fresh))
         r = settle_gap(&in, next_first, true);
@@ -518,16 +583,20 @@ int js_stream_apply_tombs(struct js_stream *s, struct js_tombs *tombs) {
         size_t bi;
         js_seq_t seq = tombs->list[i].seq;
         struct js_block *b = js_stream_block_of(s, seq, &bi);
-        uint32_t slot = b ? js_slots_find(&b->slots, seq) : JS_NO_SLOT;
-        uint32_t hlen = 0, payload = 0;
-        if (slot == JS_NO_SLOT || b->slots.len[slot] == 0)
+        if (!b)
             continue;
-        if (b->slots.len[slot] != JS_LEN_DAMAGED) {
-            int r = js_stream_slot_sizes(s, b, slot, &hlen, &payload);
-            if (r < 0)
+        if (b->cold) {
+            int r = js_cold_remove(s, bi, seq);
+            if (r != 0)
                 return r;
+            continue;
         }
-        js_stream_drop_slot(s, b, slot, hlen, payload);
+        uint32_t slot = js_slots_find(b->slots, seq);
+        if (slot == JS_NO_SLOT || b->slots->len[slot] == 0)
+            continue;
+        int r = js_stream_drop_slot(s, b, slot);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -81,20 +81,20 @@ void js_iter_close(struct js_iter *iter) {
 
 int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg) {
     struct js_stream *s = iter->stream;
+    struct js_place at = {0};
     struct js_msg msg = {0};
-    size_t bi;
-    uint32_t slot;
 
     int r = js_stream_lock_matched(s, &iter->matcher);
     if (r < 0)
         return r;
-    if (!js_stream_next_match(s, &iter->matcher, from, &bi, &slot)) {
+    r = js_stream_next_match(s, &iter->matcher, from, &at);
+    if (r == 0) {
         r = JS_ERR_EOF;
-    } else {
-        struct js_block *b = s->blocks[bi];
-        msg.seq = js_slot_seq(&b->slots, slot);
+    } else if (r == 1) {
+        msg.seq = js_place_seq(&at);
         /* The block of the message before usually holds this one, too. */
-        if (iter->current.owner && js_stream_slot_in(s, b, slot, iter->current.owner, &msg)) {
+        if (iter->current.owner && js_stream_slot_in(s, &at, iter->current.owner, &msg)) {
+            js_place_done(s, &at);
             pthread_rwlock_unlock(&s->lock);
             iter->current = msg;
             *ret_msg = msg;
@@ -103,8 +103,9 @@ int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg) {
         }
         /* A sparse filter reads records, a dense one whole blocks. */
         bool whole = iter->matcher.all || msg.seq == from || from + 64 > msg.seq;
-        r = js_stream_slot_msg(s, b, slot, whole, &msg);
+        r = js_stream_slot_msg(s, &at, whole, &msg);
     }
+    js_place_done(s, &at);
     pthread_rwlock_unlock(&s->lock);
     if (r < 0) {
         if (r == JS_ERR_BAD_MSG)

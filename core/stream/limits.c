@@ -7,29 +7,23 @@
  */
 #include "core/stream/stream.h"
 
-static int drop(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    uint32_t hdr, payload;
-    int r = js_stream_slot_sizes(s, b, slot, &hdr, &payload);
-
-    if (r == 0)
-        js_stream_drop_slot(s, b, slot, hdr, payload);
-    return r;
-}
-
 /* Oldest first, while the stream is above max_msgs or max_bytes. */
 static int limit_total(struct js_stream *s) {
     const struct js_stream_config *c = &s->config;
 
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
-        for (uint32_t k = 0; k < b->slots.count; k++) {
+        int w = js_block_warm(s, i);
+        if (w < 0)
+            return w;
+        for (uint32_t k = 0; k < b->slots->count; k++) {
             bool over = (c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
                         (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes);
             if (!over)
                 return 0;
-            if (!js_slot_live(&b->slots, k))
+            if (!js_slot_live(b->slots, k))
                 continue;
-            int r = drop(s, b, k);
+            int r = js_stream_drop_slot(s, b, k);
             if (r < 0)
                 return r;
         }
@@ -48,15 +42,32 @@ static int limit_subjects(struct js_stream *s) {
         return 0;
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
-        for (uint32_t k = 0; k < b->slots.count; k++) {
-            if (!js_slot_live(&b->slots, k) || s->subjects.lines[b->slots.sid[k]].count <= max)
+        int w = js_block_warm(s, i);
+        if (w < 0)
+            return w;
+        for (uint32_t k = 0; k < b->slots->count; k++) {
+            if (!js_slot_live(b->slots, k) || s->subjects.lines[b->slots->sid[k]].count <= max)
                 continue;
-            int r = drop(s, b, k);
+            int r = js_stream_drop_slot(s, b, k);
             if (r < 0)
                 return r;
         }
     }
     return 0;
+}
+
+bool js_stream_over_limits(const struct js_stream *s) {
+    const struct js_stream_config *c = &s->config;
+
+    if (!s->has_config)
+        return false;
+    if (c->discard == 'o' && ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
+                              (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes)))
+        return true;
+    for (uint32_t id = 0; c->max_msgs_per_subject > 0 && id < s->subjects.count; id++)
+        if (s->subjects.lines[id].count > (uint64_t)c->max_msgs_per_subject)
+            return true;
+    return false;
 }
 
 int js_stream_limit_loaded(struct js_stream *s) {

@@ -11,54 +11,89 @@ static int absent(const struct js_stream *s, js_seq_t seq) {
         return JS_ERR_MSG_NOT_FOUND;
     size_t bi;
     struct js_block *b = js_stream_block_of(s, seq, &bi);
-    if (!b || b->slots.count == 0)
+    if (!b || b->first_pos == 0)
         return JS_ERR_MSG_NOT_FOUND;
     /* Inside a block that still has messages on both sides it was deleted. */
-    js_seq_t first = js_slot_seq(&b->slots, 0);
-    return seq >= first && seq <= b->pos_last ? JS_ERR_DELETED_MSG : JS_ERR_MSG_NOT_FOUND;
+    return seq >= b->first_pos && seq <= b->pos_last ? JS_ERR_DELETED_MSG : JS_ERR_MSG_NOT_FOUND;
 }
 
-/* The slot of a message that is there (perhaps damaged). */
-static int find_slot(struct js_stream *s, js_seq_t seq, struct js_block **ret_block,
-                     uint32_t *ret_slot) {
-    size_t bi;
-    struct js_block *b = js_stream_block_of(s, seq, &bi);
-    uint32_t slot = b ? js_slots_find(&b->slots, seq) : JS_NO_SLOT;
+/* The slot of a message that is there (perhaps damaged): 0, the reason why there is none, or what
+ * js_place_at gives. */
+static int find_slot(struct js_stream *s, js_seq_t seq, struct js_place *at) {
+    int r = js_stream_slot_at(s, seq, at);
 
-    if (slot == JS_NO_SLOT || b->slots.len[slot] == 0)
-        return absent(s, seq);
-    *ret_block = b;
-    *ret_slot = slot;
-    return 0;
+    if (r == 1)
+        return 0;
+    return r == 0 ? absent(s, seq) : r;
+}
+
+/* Gives the lock back; true when index.db was wrong and the blocks were read now: ask again. */
+static bool again(struct js_stream *s, struct js_place *at, int *r) {
+    js_place_done(s, at);
+    pthread_rwlock_unlock(&s->lock);
+    if (*r != JS_NEED_SCAN)
+        return false;
+    *r = js_stream_scan(s);
+    return *r == 0;
 }
 
 int js_stream_load_msg(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg) {
-    struct js_block *b;
-    uint32_t slot;
+    struct js_place at = {0};
+    int r;
 
-    pthread_rwlock_rdlock(&stream->lock);
-    int r = find_slot(stream, seq ? seq : stream->first_seq, &b, &slot);
-    if (r == 0)
-        r = js_stream_slot_msg(stream, b, slot, false, ret_msg);
-    pthread_rwlock_unlock(&stream->lock);
+    do {
+        pthread_rwlock_rdlock(&stream->lock);
+        r = find_slot(stream, seq ? seq : stream->first_seq, &at);
+        if (r == 0)
+            r = js_stream_slot_msg(stream, &at, false, ret_msg);
+    } while (again(stream, &at, &r));
     return r;
 }
 
 int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_t len,
                             struct js_msg *ret_msg) {
-    struct js_subject_state state;
-    int r = js_stream_subject(stream, subject, len, &state);
+    struct js_place at = {0};
+    struct js_matcher m;
+    char pattern[256], *copy = pattern;
+    bool all = len == 0 || (len == 1 && *subject == '>');
 
-    if (r < 0)
-        return r;
-    return js_stream_load_msg(stream, state.last_seq, ret_msg);
+    if (len >= sizeof pattern) {
+        copy = js_malloc(stream->env, len + 1);
+        if (!copy)
+            return JS_ERR_NOMEM;
+    }
+    memcpy(copy, subject, len);
+    copy[len] = 0;
+    const char *const patterns[] = {copy};
+    struct js_filter filter = {.patterns = patterns, .count = 1};
+    js_matcher_init(&m, stream, all ? NULL : &filter);
+    int r = js_stream_lock_matched(stream, &m);
+    if (r == 0) {
+        if (all)
+            r = js_stream_slot_at(stream, stream->last_seq, &at);
+        else if (m.set->only != JS_NO_ID)
+            r = js_stream_last_of(stream, m.set->only, &at);
+        else
+            r = js_stream_prev_match(stream, &m, stream->last_seq, &at);
+        if (r == 1)
+            r = js_stream_slot_msg(stream, &at, false, ret_msg);
+        else if (r == 0)
+            r = JS_ERR_MSG_NOT_FOUND;
+        js_place_done(stream, &at);
+        pthread_rwlock_unlock(&stream->lock);
+    }
+    js_matcher_done(&m);
+    if (copy != pattern)
+        js_free(stream->env, copy);
+    return r;
 }
 
 /* Time of the record in a slot, by reading its head alone. */
-static int slot_time(struct js_stream *s, struct js_block *b, uint32_t slot, js_time_t *ret_time) {
+static int slot_time(struct js_stream *s, const struct js_place *at, js_time_t *ret_time) {
+    struct js_block *b = at->block;
     struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
     const uint8_t *p;
-    uint32_t off = b->slots.off[slot];
+    uint32_t off = at->slots->off[at->slot];
 
     if (e && off <= e->len && e->len - off >= JS_RECORD_HEAD) {
         p = e->data + off;
@@ -73,80 +108,126 @@ static int slot_time(struct js_stream *s, struct js_block *b, uint32_t slot, js_
     return 0;
 }
 
-int js_stream_stat_msg(struct js_stream *stream, js_seq_t seq, struct js_msg_stat *ret_stat) {
-    struct js_block *b;
-    uint32_t slot;
+static int fill_stat(struct js_stream *s, const struct js_place *at, struct js_msg_stat *ret_stat) {
+    struct js_msg_stat st = {.seq = js_place_seq(at),
+                             .block = at->block->number,
+                             .subject_id = JS_NO_ID,
+                             .damaged = js_place_len(at) == JS_LEN_DAMAGED};
 
-    pthread_rwlock_rdlock(&stream->lock);
-    int r = find_slot(stream, seq, &b, &slot);
-    if (r < 0)
-        goto out;
-    struct js_msg_stat st = {.seq = seq, .block = b->number, .subject_id = JS_NO_ID};
-    if (b->slots.len[slot] == JS_LEN_DAMAGED) {
-        st.damaged = true;
-    } else {
+    if (!st.damaged) {
         uint32_t hdr, payload;
-        r = js_stream_slot_sizes(stream, b, slot, &hdr, &payload);
+        int r = js_stream_slot_sizes(s, at, &hdr, &payload);
         if (r == 0)
-            r = slot_time(stream, b, slot, &st.time);
-        if (r < 0)
-            goto out;
-        st.hdr_len = hdr;
-        st.data_len = payload;
-        st.record_len = b->slots.len[slot];
-        st.subject_id = b->slots.sid[slot];
-        st.subject_len = stream->subjects.lines[st.subject_id].len;
-    }
-    *ret_stat = st;
-out:
-    pthread_rwlock_unlock(&stream->lock);
-    return r;
-}
-
-/* First slot of the block with time >= t, supposing that times ascend; where they do not the
- * search still ends, at some message near. */
-static int search_block(struct js_stream *s, struct js_block *b, js_time_t t, uint32_t *ret_slot) {
-    uint32_t lo = 0, hi = b->slots.count;
-
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2, k = mid;
-        js_time_t at;
-        while (k < hi && !js_slot_live(&b->slots, k))
-            k++;
-        if (k == hi) {
-            hi = mid;
-            continue;
-        }
-        int r = slot_time(s, b, k, &at);
+            r = slot_time(s, at, &st.time);
         if (r < 0)
             return r;
-        if (at < t)
-            lo = k + 1;
-        else
-            hi = mid;
+        st.hdr_len = hdr;
+        st.data_len = payload;
+        st.record_len = js_place_len(at);
+        st.subject_id = at->slots->sid[at->slot];
+        st.subject_len = s->subjects.lines[st.subject_id].len;
     }
-    while (lo < b->slots.count && !js_slot_live(&b->slots, lo))
-        lo++;
-    *ret_slot = lo;
+    *ret_stat = st;
     return 0;
 }
 
-int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret_seq) {
-    int r = 0;
+int js_stream_stat_msg(struct js_stream *stream, js_seq_t seq, struct js_msg_stat *ret_stat) {
+    struct js_place at = {0};
+    int r;
 
-    pthread_rwlock_rdlock(&stream->lock);
+    do {
+        pthread_rwlock_rdlock(&stream->lock);
+        r = find_slot(stream, seq, &at);
+        if (r == 0)
+            r = fill_stat(stream, &at, ret_stat);
+    } while (again(stream, &at, &r));
+    return r;
+}
+
+int js_stream_subject_for_seq(struct js_stream *stream, js_seq_t seq, char *buf, size_t size,
+                              size_t *ret_len) {
+    struct js_place at = {0};
+    int r;
+
+    do {
+        pthread_rwlock_rdlock(&stream->lock);
+        r = js_stream_slot_at(stream, seq, &at);
+        if (r == 1 && js_place_len(&at) != JS_LEN_DAMAGED) {
+            const struct js_subject_line *line =
+                &stream->subjects.lines[at.slots->sid[at.slot]];
+            memcpy(buf, js_subject_name(line), line->len < size ? line->len : size);
+            *ret_len = line->len;
+            r = 0;
+        } else if (r == 0 || r == 1) {
+            r = JS_ERR_MSG_NOT_FOUND;
+        }
+    } while (again(stream, &at, &r));
+    return r;
+}
+
+/* First live slot of the block with time >= t, supposing that times ascend; where they do not the
+ * search still ends, at some message near. The block's slot count if there is none. */
+static int search_block(struct js_stream *s, struct js_place *at, js_time_t t) {
+    uint32_t lo = 0, hi = at->slots->count;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        js_time_t time;
+        at->slot = mid;
+        while (at->slot < hi && !js_slot_live(at->slots, at->slot))
+            at->slot++;
+        if (at->slot == hi) {
+            hi = mid;
+            continue;
+        }
+        int r = slot_time(s, at, &time);
+        if (r < 0)
+            return r;
+        if (time < t)
+            lo = at->slot + 1;
+        else
+            hi = mid;
+    }
+    while (lo < at->slots->count && !js_slot_live(at->slots, lo))
+        lo++;
+    at->slot = lo;
+    return 0;
+}
+
+/* First block that holds a message with time >= t, or held one. */
+static size_t block_by_time(const struct js_stream *s, js_time_t t) {
+    size_t lo = 0, hi = s->num_blocks;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->blocks[mid]->reach_time < t)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret_seq) {
+    struct js_place at = {0};
+    int r = js_stream_lock_scanned(stream);
+
+    if (r < 0)
+        return r;
     js_seq_t found = stream->last_seq + 1;
-    for (size_t i = 0; i < stream->num_blocks; i++) {
-        struct js_block *b = stream->blocks[i];
-        uint32_t slot;
+    for (size_t i = block_by_time(stream, t); i < stream->num_blocks && r == 0; i++) {
+        const struct js_block *b = stream->blocks[i];
         if (b->msgs == 0 || b->max_time < t)
             continue;
-        r = search_block(stream, b, t, &slot);
-        if (r == 0 && slot < b->slots.count)
-            found = js_slot_seq(&b->slots, slot);
-        if (r < 0 || slot < b->slots.count)
+        r = js_place_at(stream, &at, i);
+        if (r == 0)
+            r = search_block(stream, &at, t);
+        if (r == 0 && at.slot < at.slots->count) {
+            found = js_place_seq(&at);
             break;
+        }
     }
+    js_place_done(stream, &at);
     pthread_rwlock_unlock(&stream->lock);
     if (r == 0)
         *ret_seq = found;

@@ -1,72 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The next and the previous message that match a filter. */
+/* The next and the previous message that match a filter. One subject is followed along its chain;
+ * several are looked for by walking over the ids of the messages. */
 #include "core/stream/stream.h"
 
 /* Does the message in a slot match? Damaged ones have no subject: they match "all" only. */
 static bool slot_matches(const struct js_matcher *m, const struct js_slots *s, uint32_t slot) {
-    if (s->len[slot] == 0)
-        return false;
-    if (s->len[slot] == JS_LEN_DAMAGED)
-        return m->all;
-    return js_matcher_has(m, s->sid[slot]);
+    return js_matcher_has(m, s->sid[slot]) && js_slot_live(s, slot);
 }
 
-/* The next matching slot with sequence >= seq. lock held, matcher up to date. */
-bool js_stream_next_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
-                          size_t *ret_block, uint32_t *ret_slot) {
+/* First slot >= k that matches; count if none. */
+static uint32_t scan_forward(const struct js_matcher *m, const struct js_slots *s, uint32_t k) {
+    const uint64_t *bits = m->set->bits;
+    uint32_t upto = m->set->upto;
+
+    for (; k < s->count; k++) {
+        uint32_t sid = s->sid[k];
+        if (sid < upto && (bits[sid >> 6] >> (sid & 63) & 1) && js_slot_live(s, k))
+            return k;
+    }
+    return k;
+}
+
+int js_stream_next_match(struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                         struct js_place *at) {
     size_t bi = 0;
 
-    if (!m->all && m->set.members == 0)
-        return false;
+    if (m->all)
+        return js_stream_slot_from(s, seq, true, at);
+    if (m->set->members == 0)
+        return 0;
+    if (m->set->only != JS_NO_ID)
+        return js_stream_next_of(s, m->set->only, seq, at);
     (void)js_stream_block_of(s, seq, &bi);
     for (; bi < s->num_blocks; bi++) {
-        const struct js_slots *sl = &s->blocks[bi]->slots;
-        for (uint32_t k = js_slots_lower(sl, seq); k < sl->count; k++) {
-            if (slot_matches(m, sl, k)) {
-                *ret_block = bi;
-                *ret_slot = k;
-                return true;
+        if (s->blocks[bi]->msgs == 0)
+            continue;
+        int r = js_place_at(s, at, bi);
+        if (r != 0)
+            return r;
+        at->slot = scan_forward(m, at->slots, js_slots_lower(at->slots, seq));
+        if (at->slot < at->slots->count)
+            return 1;
+    }
+    return 0;
+}
+
+int js_stream_prev_match(struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                         struct js_place *at) {
+    size_t bi;
+
+    if (m->all)
+        return js_stream_slot_before(s, seq, true, at);
+    if (m->set->members == 0 || !js_stream_block_of(s, seq, &bi))
+        return 0;
+    for (bi++; bi-- > 0;) {
+        if (s->blocks[bi]->msgs == 0)
+            continue;
+        int r = js_place_at(s, at, bi);
+        if (r != 0)
+            return r;
+        uint32_t k = js_slots_lower(at->slots, seq);
+        if (k < at->slots->count && js_slot_seq(at->slots, k) == seq)
+            k++;
+        while (k-- > 0) {
+            if (slot_matches(m, at->slots, k)) {
+                at->slot = k;
+                return 1;
             }
         }
     }
-    return false;
-}
-
-bool js_stream_prev_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
-                          size_t *ret_block, uint32_t *ret_slot) {
-    size_t bi;
-
-    while (js_stream_slot_before(s, seq, true, &bi, ret_slot)) {
-        if (slot_matches(m, &s->blocks[bi]->slots, *ret_slot)) {
-            *ret_block = bi;
-            return true;
-        }
-        seq = js_slot_seq(&s->blocks[bi]->slots, *ret_slot);
-        if (seq-- == 0)
-            break;
-    }
-    return false;
+    return 0;
 }
 
 static int load_directed(struct js_stream *stream, const struct js_filter *filter, js_seq_t start,
                          bool backward, struct js_msg *ret_msg) {
+    struct js_place at = {0};
     struct js_matcher m;
-    size_t bi;
-    uint32_t slot;
 
     js_matcher_init(&m, stream, filter);
     int r = js_stream_lock_matched(stream, &m);
     if (r == 0) {
-        bool found = backward ? js_stream_prev_match(stream, &m, start, &bi, &slot)
-                              : js_stream_next_match(stream, &m, start, &bi, &slot);
-        if (!found) {
+        r = backward ? js_stream_prev_match(stream, &m, start, &at)
+                     : js_stream_next_match(stream, &m, start, &at);
+        if (r == 0) {
             r = JS_ERR_EOF;
-        } else {
-            struct js_block *b = stream->blocks[bi];
-            r = js_stream_slot_msg(stream, b, slot, false, ret_msg);
+        } else if (r > 0) {
+            r = js_stream_slot_msg(stream, &at, false, ret_msg);
             if (r == JS_ERR_BAD_MSG)
-                *ret_msg = (struct js_msg){.seq = js_slot_seq(&b->slots, slot)};
+                *ret_msg = (struct js_msg){.seq = js_place_seq(&at)};
         }
+        js_place_done(stream, &at);
         pthread_rwlock_unlock(&stream->lock);
     }
     js_matcher_done(&m);

@@ -9,7 +9,7 @@
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
 #include "core/stream/scan_pool.h"
-#include "core/stream/stream.h"
+#include "core/stream/unread.h"
 
 struct numbers {
     const struct js_env *env;
@@ -78,28 +78,6 @@ static int list_blocks(struct js_stream *s, struct numbers *n) {
     if (n->count)
         qsort(n->list, n->count, sizeof *n->list, cmp_u32);
     return 0;
-}
-
-/* How the index is used for this opening. */
-struct index_use {
-    bool speaks;     /* its deletions hold for the blocks that it lists */
-    size_t upto_rec; /* in its last block: records before this one */
-    bool cut;        /* the last block ends before what the index knew */
-    js_seq_t floor;  /* LastSeq never goes below */
-    js_time_t floor_time;
-};
-
-static const struct js_index_block *index_entry(const struct js_index_db *ix, uint32_t number) {
-    size_t lo = 0, hi = ix->num_blocks;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (ix->blocks[mid].number < number)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < ix->num_blocks && ix->blocks[lo].number == number ? &ix->blocks[lo] : NULL;
 }
 
 /* An index that is older than the blocks: looks for its last record in its last block. */
@@ -209,6 +187,8 @@ static void prior_from_index(const struct js_stream *s, const struct js_index_bl
     prior->last_time = e->last_time;
     prior->fresh = s->index_fresh || (use->cut && last);
     prior->gaps_only = use->cut && last;
+    prior->counted = s->unread > 0;
+    prior->msgs = js_index_msgs(e);
 }
 
 static void prior_from_idx(const struct js_block_idx *idx, const struct js_scan *scan,
@@ -249,7 +229,7 @@ static int ingest_item(struct js_stream *s, const struct index_use *use, struct 
     int r = item->error;
 
     if (r == 0 && use->speaks) {
-        e = index_entry(s->index, item->scan.number);
+        e = js_index_entry(s->index, item->scan.number);
         if (e)
             prior_from_index(s, e, use, &prior);
         else if (item->scan.number <= s->index->last_block)
@@ -282,9 +262,14 @@ static int scan_all(struct js_stream *s, const struct index_use *use, const stru
         if (item->scan.num_damages)
             next_first = first_position(js_scan_pool_item(pool, i + 1));
         r = ingest_item(s, use, item, i + 1 == n->count, next_first, tombs);
-        if (r == 0 && i + 1 < n->count)
-            js_slots_trim(&s->blocks[s->num_blocks - 1]->slots, s->env);
         js_scan_pool_release(pool, i);
+        if (r < 0)
+            break;
+        struct js_block *b = s->blocks[s->num_blocks - 1];
+        if (i + 1 < n->count)
+            js_slots_trim(b->slots, s->env);
+        js_block_count(s, b);
+        js_stream_trim(s);
     }
     js_scan_pool_end(pool);
     return r;
@@ -309,44 +294,68 @@ static int add_missing(struct js_stream *s, const struct index_use *use, struct 
     return 0;
 }
 
-void js_stream_find_first(struct js_stream *s) {
-    size_t bi;
-    uint32_t slot;
-
-    if (!js_stream_slot_from(s, 0, true, &bi, &slot)) {
-        s->first_seq = s->last_seq ? s->last_seq + 1 : 0;
-        s->first_time = 0;
-        return;
-    }
-    struct js_block *b = s->blocks[bi];
-    s->first_seq = js_slot_seq(&b->slots, slot);
-    s->first_time = 0;
-    if (b->slots.len[slot] == JS_LEN_DAMAGED)
-        return;
+int js_stream_find_first(struct js_stream *s) {
+    struct js_place at = {0};
     struct js_msg msg;
-    if (js_stream_slot_msg(s, b, slot, false, &msg) == 0) {
-        s->first_time = msg.time;
-        js_msg_release(&msg);
+
+    s->first_time = 0;
+    int r = js_stream_slot_from(s, 0, true, &at);
+    if (r == 0) {
+        s->first_seq = s->last_seq ? s->last_seq + 1 : 0;
+    } else if (r == 1) {
+        s->first_seq = js_place_seq(&at);
+        /* A first message that cannot be read any more has no time. */
+        if (js_stream_slot_msg(s, &at, false, &msg) == 0) {
+            s->first_time = msg.time;
+            js_msg_release(&msg);
+        }
+        r = 0;
     }
+    js_place_done(s, &at);
+    return r;
 }
 
 /* First and last of the stream, once all blocks are in. */
-static void set_bounds(struct js_stream *s, const struct index_use *use) {
+static int set_bounds(struct js_stream *s, const struct index_use *use) {
     if (use->floor > s->last_seq || (use->floor == s->last_seq && s->index_fresh)) {
         s->last_seq = use->floor;
         s->last_time = use->floor_time;
     }
-    js_stream_find_first(s);
-    if (s->index_fresh && s->msgs == 0 && s->lost == 0)
+    if (s->index_fresh && s->msgs == 0 && s->lost == 0) {
+        int r = js_stream_find_first(s);
         s->first_seq = s->index->first_seq;
+        return r;
+    }
+    if (js_unread_knows_first(s)) {
+        s->first_seq = s->index->first_seq;
+        s->first_time = s->index->first_time;
+        return 0;
+    }
+    return js_stream_find_first(s);
 }
 
-int js_stream_load(struct js_stream *s) {
-    struct numbers n = {.env = s->env, .stream = s};
+static int read_blocks(struct js_stream *s, const struct index_use *use, struct numbers *n) {
     struct js_tombs tombs = {.env = s->env};
-    struct index_use use = {0};
+    uint64_t described = s->num_blocks; /* unread */
 
-    js_subjects_init(&s->subjects, s->env);
+    int r = scan_all(s, use, n, &tombs);
+    if (r == 0)
+        r = js_stream_apply_tombs(s, &tombs);
+    if (r == 0 && described)
+        r = js_unread_check(s);
+    if (r == 0 && !s->index_fresh)
+        r = js_stream_limit_loaded(s);
+    js_free(s->env, tombs.list);
+    return r;
+}
+
+static int load(struct js_stream *s, bool scan) {
+    struct numbers n = {.env = s->env, .stream = s};
+    struct index_use use = {0};
+    size_t skip = 0;
+
+    if (!s->subjects.env)
+        js_subjects_init(&s->subjects, s->env);
     int r = js_stream_load_meta(s);
     if (r == 0)
         r = list_blocks(s, &n);
@@ -357,45 +366,95 @@ int js_stream_load(struct js_stream *s) {
         r = js_stream_load_index(s, n.list, n.count);
     if (r == 0)
         r = decide_index(s, &use);
-    if (r == 0)
+    if (r == 0 && !scan && use.speaks && !use.cut)
+        r = js_unread_add(s, n.list, n.count, &skip);
+    if (r == 0 && skip == 0)
         r = add_missing(s, &use, &n);
+    if (r == 0) {
+        struct numbers rest = n;
+        rest.list += skip;
+        rest.count -= skip;
+        r = read_blocks(s, &use, &rest);
+    }
     if (r == 0)
-        r = scan_all(s, &use, &n, &tombs);
-    if (r == 0)
-        r = js_stream_apply_tombs(s, &tombs);
-    if (r == 0 && !s->index_fresh)
-        r = js_stream_limit_loaded(s);
-    if (r == 0)
-        set_bounds(s, &use);
+        r = set_bounds(s, &use);
     js_stream_drop_index(s);
 out:
     js_free(s->env, n.list);
-    js_free(s->env, tombs.list);
     return r;
 }
 
-int js_stream_scan(struct js_stream *stream) {
-    /* Opening reads every block. */
-    (void)stream;
+int js_stream_load(struct js_stream *s, bool scan) {
+    int r = load(s, scan || s->scan_all);
+
+    if (r != JS_NEED_SCAN)
+        return r;
+    /* index.db is not what it seemed to be. */
+    js_stream_unload(s, true);
+    return load(s, true);
+}
+
+int js_stream_scan_locked(struct js_stream *s) {
+    uint64_t msgs = s->msgs;
+
+    if (!s->unread)
+        return 0;
+    int r = js_stream_is_same(s);
+    if (r < 0)
+        return r;
+    bool same = r;
+    if (!same) {
+        s->generation++;
+        s->removals++;
+    }
+    js_stream_unload(s, same);
+    r = js_stream_load(s, true);
+    if (s->msgs != msgs || s->lost)
+        s->removals++;
+    return r;
+}
+
+int js_stream_lock_scanned(struct js_stream *stream) {
+    pthread_rwlock_rdlock(&stream->lock);
+    while (stream->unread) {
+        pthread_rwlock_unlock(&stream->lock);
+        int r = js_stream_scan(stream);
+        if (r < 0)
+            return r;
+        pthread_rwlock_rdlock(&stream->lock);
+    }
     return 0;
 }
 
-void js_stream_unload(struct js_stream *s) {
+int js_stream_scan(struct js_stream *stream) {
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_stream_scan_locked(stream);
+    pthread_rwlock_unlock(&stream->lock);
+    return r;
+}
+
+void js_stream_unload(struct js_stream *s, bool keep_subjects) {
     js_cache_drop(s->cache, s->identity, 0);
+    js_recent_clear(&s->recent, s->env);
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
-        if (b->key) {
-            js_wipe(b->key, sizeof *b->key);
-            js_free(s->env, b->key);
-        }
-        js_slots_done(&b->slots, s->env);
+        js_block_forget_key(s, b);
+        js_slots_unref(b->slots, s->env);
+        js_cold_free(b->cold, s->env);
         js_free(s->env, b);
     }
     js_free(s->env, s->blocks);
     s->blocks = NULL;
     s->num_blocks = s->cap_blocks = 0;
+    s->unread = s->trimmed = 0;
+    s->miscounted = false;
+    atomic_store(&s->stale_firsts, false);
+    atomic_store(&s->stale_lasts, false);
+    s->slots_memory = 0;
     js_stream_drop_index(s);
-    if (s->subjects.env)
+    if (keep_subjects)
+        js_subjects_forget_msgs(&s->subjects);
+    else if (s->subjects.env)
         js_subjects_done(&s->subjects);
     js_stream_config_done(&s->config);
     s->has_config = s->encrypted = s->has_seed = false;

@@ -105,14 +105,15 @@ int js_stream_problems(struct js_stream *stream,
 }
 
 int js_stream_damage(struct js_stream *stream, js_seq_t seq, char *ret_text, size_t size) {
-    int r = JS_ERR_MSG_NOT_FOUND;
+    struct js_place at = {0};
+    int r = js_stream_lock_scanned(stream);
 
-    pthread_rwlock_rdlock(&stream->lock);
-    size_t bi;
-    struct js_block *b = js_stream_block_of(stream, seq, &bi);
-    uint32_t slot = b ? js_slots_find(&b->slots, seq) : JS_NO_SLOT;
-    if (slot != JS_NO_SLOT && b->slots.len[slot] == JS_LEN_DAMAGED) {
-        snprintf(ret_text, size, "damaged: msgs/%u.blk offset %u", b->number, b->slots.off[slot]);
+    if (r < 0)
+        return r;
+    r = js_stream_slot_at(stream, seq, &at);
+    if (r == 1 && js_place_len(&at) == JS_LEN_DAMAGED) {
+        snprintf(ret_text, size, "damaged: msgs/%u.blk offset %u", at.block->number,
+                 at.slots->off[at.slot]);
         for (size_t i = 0; i < stream->num_found; i++) {
             const struct js_problem *p = &stream->found[i].p;
             if (seq >= p->seq_first && seq <= p->seq_last) {
@@ -123,7 +124,10 @@ int js_stream_damage(struct js_stream *stream, js_seq_t seq, char *ret_text, siz
             }
         }
         r = 0;
+    } else if (r >= 0) {
+        r = JS_ERR_MSG_NOT_FOUND;
     }
+    js_place_done(stream, &at);
     pthread_rwlock_unlock(&stream->lock);
     return r;
 }

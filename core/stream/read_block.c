@@ -55,6 +55,14 @@ int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_ke
     return 0;
 }
 
+void js_block_forget_key(struct js_stream *s, struct js_block *b) {
+    if (!b->key)
+        return;
+    js_wipe(b->key, sizeof *b->key);
+    js_free(s->env, b->key);
+    b->key = NULL;
+}
+
 /* Reads a whole extent into scan->raw. */
 static int read_raw(struct js_stream *s, uint32_t number, struct js_scan *scan) {
     struct js_extent ext;
@@ -124,10 +132,26 @@ static void ignore_bad(void *ctx, const struct js_s2_bad *bad) {
     (void)bad;
 }
 
+static int decompress_entry(struct js_stream *s, const struct js_block *b, struct js_cached *e) {
+    struct js_buf out = {.env = s->env};
+
+    (void)js_buf_reserve(&out, b->raw_size ? b->raw_size : 1);
+    int r = js_cmp_decode(e->data, e->len, JS_MAX_BLOCK_FILE, &out, ignore_bad, NULL);
+    if (r == JS_ERR_NOMEM) {
+        js_buf_done(&out);
+        return r;
+    }
+    js_free(s->env, e->data);
+    e->data = out.data;
+    e->len = out.len;
+    e->cap = out.cap;
+    return 0;
+}
+
 static int decode_entry(struct js_stream *s, struct js_block *b, struct js_extent *ext,
                         struct js_cached **ret) {
-    uint32_t slots = b->slots.count;
-    struct js_cached *e = js_cached_new(s->env, ext->len ? ext->len : 1, slots);
+    struct js_cached *e = js_cached_new(s->env, ext->len);
+    bool compressed;
 
     if (!e)
         return JS_ERR_NOMEM;
@@ -138,24 +162,18 @@ static int decode_entry(struct js_stream *s, struct js_block *b, struct js_exten
         if (b->key)
             r = js_block_xor(b->key, 0, e->data, e->len);
     }
-    if (r == 0 && js_cmp_is(e->data, e->len)) {
-        struct js_buf out = {.env = s->env};
-        (void)js_buf_reserve(&out, b->raw_size ? b->raw_size : 1);
-        r = js_cmp_decode(e->data, e->len, JS_MAX_BLOCK_FILE, &out, ignore_bad, NULL);
-        if (r != JS_ERR_NOMEM) {
-            js_free(s->env, e->data);
-            e->data = out.data;
-            e->len = out.len;
-            e->cap = out.cap;
-            r = 0;
-        } else {
-            js_buf_done(&out);
-        }
-    }
+    compressed = r == 0 && js_cmp_is(e->data, e->len);
+    if (compressed)
+        r = decompress_entry(s, b, e);
+    if (r == 0)
+        r = js_cached_add_flags(e);
     if (r < 0) {
         js_cached_unref(e);
         return r;
     }
+    /* Of a block that only index.db told of this is the first look (core/stream/cold.c). */
+    if (b->cold && b->cold->unread && !b->cold->prepared)
+        b->compressed = compressed;
     *ret = e;
     return 0;
 }
@@ -164,8 +182,8 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
     struct js_extent ext;
 
-    /* A copy from before the latest appends lacks their flags and bytes. */
-    if (e && e->checked_slots >= b->slots.count && (e->len >= b->good_size || b->compressed)) {
+    /* A copy from before the latest appends lacks their bytes. */
+    if (e && (e->len >= b->good_size || b->compressed)) {
         *ret_bytes = e;
         return 0;
     }
@@ -213,7 +231,7 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
-    e = js_cached_new(s->env, len, 0);
+    e = js_cached_new(s->env, len);
     if (!e) {
         js_extent_close(s->env, &ext);
         return JS_ERR_NOMEM;
@@ -236,12 +254,12 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
 }
 
 /* Splits the record at p by what the index knows (lengths that were repaired at the scan). */
-static bool view_slot(struct js_stream *s, const struct js_block *b, uint32_t slot,
-                      const uint8_t *p, struct js_record *ret) {
-    const struct js_slots *sl = &b->slots;
-    const struct js_subject_line *line = &s->subjects.lines[sl->sid[slot]];
-    uint32_t hlen = sl->hlen[slot];
-    uint32_t len = sl->len[slot];
+static bool view_slot(struct js_stream *s, const struct js_place *at, const uint8_t *p,
+                      struct js_record *ret) {
+    const struct js_slots *sl = at->slots;
+    const struct js_subject_line *line = &s->subjects.lines[sl->sid[at->slot]];
+    uint32_t hlen = sl->hlen[at->slot];
+    uint32_t len = sl->len[at->slot];
     uint32_t fixed = JS_MIN_RECORD + (hlen ? 4 : 0);
 
     if (len < fixed || line->len > len - fixed)
@@ -249,7 +267,7 @@ static bool view_slot(struct js_stream *s, const struct js_block *b, uint32_t sl
     uint32_t body = len - fixed - line->len;
     const uint8_t *rest = p + JS_RECORD_HEAD + line->len;
     if (hlen) {
-        if (hlen == UINT16_MAX)
+        if (hlen == JS_HLEN_FAR)
             hlen = js_get32(rest);
         rest += 4;
         if (hlen > body)
@@ -271,28 +289,34 @@ static bool view_slot(struct js_stream *s, const struct js_block *b, uint32_t sl
     return true;
 }
 
-/* Verified once per cached copy; the flags are only hints, so relaxed order is enough. */
-static bool already_checked(struct js_cached *e, uint32_t slot) {
-    return e->checked && slot < e->checked_slots &&
-           (atomic_load_explicit(&e->checked[slot >> 6], memory_order_relaxed) >> (slot & 63) & 1);
+/* Verified once per cached copy; the flags are only hints, so relaxed order is enough. A record is
+ * at least 30 bytes long, so no two of them begin in the same 16. */
+static bool already_checked(struct js_cached *e, uint32_t off) {
+    uint32_t bit = off >> JS_CHECK_SHIFT;
+    return e->checked && bit < e->checked_bits &&
+           (atomic_load_explicit(&e->checked[bit >> 6], memory_order_relaxed) >> (bit & 63) & 1);
 }
 
-static void set_checked(struct js_cached *e, uint32_t slot) {
-    if (e->checked && slot < e->checked_slots)
-        atomic_fetch_or_explicit(&e->checked[slot >> 6], 1ull << (slot & 63),
-                                 memory_order_relaxed);
+static void set_checked(struct js_cached *e, uint32_t off) {
+    uint32_t bit = off >> JS_CHECK_SHIFT;
+    if (e->checked && bit < e->checked_bits)
+        atomic_fetch_or_explicit(&e->checked[bit >> 6], 1ull << (bit & 63), memory_order_relaxed);
 }
 
 /* The message at p in an entry, its hash verified once while the entry lives. The reference that
  * the message owns is the caller's. */
-static int take_view(struct js_stream *s, struct js_block *b, uint32_t slot, struct js_cached *e,
+static int take_view(struct js_stream *s, const struct js_place *at, struct js_cached *e,
                      const uint8_t *p, struct js_msg *ret_msg) {
     struct js_record rec;
+    uint32_t off = at->slots->off[at->slot];
 
-    if (!view_slot(s, b, slot, p, &rec) || rec.seq != js_slot_seq(&b->slots, slot) ||
-        (!already_checked(e, slot) && !js_record_verify(&rec, &b->hash_key, p)))
+    if (!view_slot(s, at, p, &rec) || rec.seq != js_place_seq(at))
         return JS_ERR_BAD_MSG;
-    set_checked(e, slot);
+    if (!already_checked(e, off)) {
+        if (!js_record_verify(&rec, &at->block->hash_key, p))
+            return JS_ERR_BAD_MSG;
+        set_checked(e, off);
+    }
     *ret_msg = (struct js_msg){
         .seq = rec.seq,
         .time = rec.time,
@@ -307,11 +331,12 @@ static int take_view(struct js_stream *s, struct js_block *b, uint32_t slot, str
     return 0;
 }
 
-int js_stream_slot_msg(struct js_stream *s, struct js_block *b, uint32_t slot, bool whole_block,
+int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg) {
+    struct js_block *b = at->block;
     struct js_cached *e = NULL;
     const uint8_t *p;
-    uint32_t off = b->slots.off[slot], len = b->slots.len[slot];
+    uint32_t off = at->slots->off[at->slot], len = at->slots->len[at->slot];
     int r;
 
     if (len == JS_LEN_DAMAGED)
@@ -336,38 +361,39 @@ int js_stream_slot_msg(struct js_stream *s, struct js_block *b, uint32_t slot, b
                 return r;
         }
     }
-    r = take_view(s, b, slot, e, p, ret_msg);
+    r = take_view(s, at, e, p, ret_msg);
     if (r < 0)
         js_cached_unref(e);
     return r;
 }
 
-bool js_stream_slot_in(struct js_stream *s, struct js_block *b, uint32_t slot, struct js_cached *e,
+bool js_stream_slot_in(struct js_stream *s, const struct js_place *at, struct js_cached *e,
                        struct js_msg *ret_msg) {
-    uint32_t off = b->slots.off[slot], len = b->slots.len[slot];
+    const struct js_block *b = at->block;
+    uint32_t off = at->slots->off[at->slot], len = at->slots->len[at->slot];
 
     if (e->number != b->number || e->version != b->version || e->owner != s->identity ||
         len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
         return false;
-    return take_view(s, b, slot, e, e->data + off, ret_msg) == 0;
+    return take_view(s, at, e, e->data + off, ret_msg) == 0;
 }
 
-int js_stream_slot_sizes(struct js_stream *s, struct js_block *b, uint32_t slot, uint32_t *ret_hdr,
+int js_stream_slot_sizes(struct js_stream *s, const struct js_place *at, uint32_t *ret_hdr,
                          uint32_t *ret_payload) {
-    const struct js_slots *sl = &b->slots;
-    uint32_t slen = s->subjects.lines[sl->sid[slot]].len;
-    uint32_t hlen = sl->hlen[slot];
+    const struct js_slots *sl = at->slots;
+    uint32_t slen = s->subjects.lines[sl->sid[at->slot]].len;
+    uint32_t hlen = sl->hlen[at->slot];
 
-    if (hlen == UINT16_MAX) {
+    if (hlen == JS_HLEN_FAR) {
         struct js_msg msg;
-        int r = js_stream_slot_msg(s, b, slot, false, &msg);
+        int r = js_stream_slot_msg(s, at, false, &msg);
         if (r < 0)
             return r;
         hlen = (uint32_t)msg.hdr_len;
         js_msg_release(&msg);
     }
     *ret_hdr = hlen;
-    *ret_payload = sl->len[slot] - JS_MIN_RECORD - slen - (hlen ? hlen + 4 : 0);
+    *ret_payload = sl->len[at->slot] - JS_MIN_RECORD - slen - (hlen ? hlen + 4 : 0);
     return 0;
 }
 

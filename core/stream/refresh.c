@@ -105,10 +105,9 @@ static int read_tail(struct js_stream *s) {
         b->raw_size = scan.data.len;
         b->st_ino = st.st_ino;
         b->st_mtime_ns = mtime_ns(&st);
-        if (s->msgs && s->first_seq > s->last_seq)
-            js_stream_find_first(s);
-        if (s->first_seq == 0)
-            js_stream_find_first(s);
+        if ((s->msgs && s->first_seq > s->last_seq) || s->first_seq == 0)
+            r = js_stream_find_first(s);
+        js_block_count(s, b);
     }
     js_scan_done(&scan);
     js_free(s->env, tombs.list);
@@ -119,10 +118,15 @@ static int read_anew(struct js_stream *s) {
     uint64_t removals = s->removals;
 
     (void)js_files_reopen_msgs(&s->files);
-    js_stream_unload(s);
+    js_stream_unload(s, false);
     s->removals = removals + 1;
     s->generation++;
-    return js_stream_load(s);
+    return js_stream_load(s, false);
+}
+
+int js_stream_is_same(struct js_stream *s) {
+    /* Under our lock nobody else changes it. */
+    return s->rw || look(s) == SAME;
 }
 
 int js_stream_refresh(struct js_stream *stream) {
@@ -132,6 +136,9 @@ int js_stream_refresh(struct js_stream *stream) {
     js_seq_t first = stream->last_seq + 1;
     enum change c = look(stream);
     int r = 0;
+    /* What was never read cannot be gone on with. */
+    if (c == GREW && stream->blocks[stream->num_blocks - 1]->cold)
+        c = OTHER;
     if (c == GREW)
         r = read_tail(stream);
     if (c == OTHER || r == JS_ERR_STALE)

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/stream/slots.h"
 
-void js_slots_done(struct js_slots *slots, const struct js_env *env) {
+struct js_slots *js_slots_new(const struct js_env *env) {
+    struct js_slots *slots = js_calloc(env, 1, sizeof *slots);
+
+    if (slots)
+        atomic_init(&slots->refs, 1);
+    return slots;
+}
+
+void js_slots_unref(struct js_slots *slots, const struct js_env *env) {
+    if (!slots || atomic_fetch_sub_explicit(&slots->refs, 1, memory_order_acq_rel) != 1)
+        return;
     js_free(env, slots->off);
     js_free(env, slots->len);
     js_free(env, slots->sid);
     js_free(env, slots->next);
     js_free(env, slots->hlen);
     js_free(env, slots->seqs);
-    *slots = (struct js_slots){0};
+    js_free(env, slots);
 }
 
 static int resize_array(const struct js_env *env, void **array, uint32_t cap, size_t size) {
@@ -151,5 +161,5 @@ void js_slots_trim(struct js_slots *s, const struct js_env *env) {
 }
 
 uint64_t js_slots_memory(const struct js_slots *s) {
-    return (uint64_t)s->cap * (4 * 4 + 2 + (s->sparse ? 8 : 0));
+    return sizeof *s + (uint64_t)s->cap * (4 * 4 + 2 + (s->sparse ? 8 : 0));
 }

@@ -7,17 +7,24 @@
  * holes would cost more than the messages, the slots are kept sparse: only what was there, with a
  * sorted array of sequences. A removed message keeps its slot (len 0) and its next, so that chains
  * pass over it.
+ *
+ * A chain may have gaps: next 0 on a message that is not its subject's newest means that nobody has
+ * looked yet (blocks were out of memory when it was built), and a search finds the way.
  */
 #ifndef JS_SLOTS_H
 #define JS_SLOTS_H
+
+#include <stdatomic.h>
 
 #include "core/base/mem.h"
 
 #define JS_LEN_DAMAGED UINT32_MAX /* known to be there, not readable; off is the damaged stretch */
 #define JS_NEXT_FAR UINT32_MAX    /* the distance does not fit: search */
+#define JS_HLEN_FAR UINT16_MAX    /* the header's length does not fit: look at the record */
 #define JS_NO_SLOT UINT32_MAX
 
 struct js_slots {
+    atomic_uint refs; /* of slots made for a moment (core/stream/cold.h); residents have one */
     js_seq_t base; /* dense: sequence of slot 0 */
     uint32_t count, cap;
     bool sparse;
@@ -35,7 +42,10 @@ struct js_slot_value {
     uint16_t hlen;
 };
 
-void js_slots_done(struct js_slots *slots, const struct js_env *env);
+/* Empty slots with one reference, or NULL. */
+struct js_slots *js_slots_new(const struct js_env *env);
+/* Gives back a reference; the last frees. NULL is fine. */
+void js_slots_unref(struct js_slots *slots, const struct js_env *env);
 /* Makes room for n more at once, so that a scan does not grow the arrays step by step. */
 int js_slots_reserve(struct js_slots *slots, const struct js_env *env, size_t n);
 /* Appends a sequence above all present. NOMEM. */

@@ -23,6 +23,8 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     pthread_rwlock_init(&s->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&s->listeners_mu, NULL);
+    js_recent_init(&s->recent);
+    js_filters_init(&s->filters);
     if (!s->account || !s->name) {
         js_stream_free(s);
         return NULL;
@@ -40,7 +42,9 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 
 void js_stream_free(struct js_stream *s) {
     if (s->cache)
-        js_stream_unload(s);
+        js_stream_unload(s, false);
+    js_recent_done(&s->recent, s->env);
+    js_filters_done(&s->filters, s->env);
     js_writer_free(s);
     js_files_close(&s->files);
     free_texts(s->env, s->config_text);

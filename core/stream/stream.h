@@ -18,8 +18,8 @@
 #include "core/format/crypto.h"
 #include "core/format/index_db.h"
 #include "core/format/meta.h"
+#include "core/stream/cold.h"
 #include "core/stream/files.h"
-#include "core/stream/slots.h"
 #include "core/stream/subjects.h"
 
 /* A block and what the index knows of it. */
@@ -35,12 +35,18 @@ struct js_block {
     uint64_t good_size;  /* decoded bytes up to the end of the last good record */
     uint8_t last_sum[8]; /* of the last good record */
     js_seq_t search_first; /* ascending over the blocks: where sequences of this block begin */
+    js_seq_t first_pos;  /* first message, be it removed since; 0 = none */
     js_seq_t pos_last;   /* highest sequence any record of it showed */
     js_time_t pos_last_time;
     js_time_t min_time, max_time; /* over live messages; 0 when none were seen */
-    uint64_t msgs, bytes, payload_bytes, hdr_bytes, subject_bytes; /* live */
+    js_time_t reach_time; /* the newest of this block and all before it: ascending */
+    /* of live messages; of unread blocks only msgs and bytes are known */
+    uint64_t msgs, bytes, payload_bytes, hdr_bytes, subject_bytes;
     uint64_t removals;
-    struct js_slots slots;
+    uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
+    struct js_slots *slots; /* NULL: cold */
+    struct js_cold *cold;   /* NULL: in memory */
+    bool odd;               /* damage was seen: its slots cannot be made anew */
     /* what the file looked like, for refresh */
     uint64_t st_ino;
     int64_t st_mtime_ns;
@@ -63,6 +69,37 @@ struct js_text { /* texts that were handed out stay until the stream goes */
     char s[];
 };
 
+/* How many messages of a block match, as long as the block stays as it was. */
+struct js_block_count {
+    uint32_t number, slots;
+    uint64_t removals;
+    uint64_t msgs;
+};
+
+/* The subjects that a filter lets pass, shared by all who ask with the same filter. The set never
+ * changes; when subjects were added, another one takes its place. */
+struct js_compiled {
+    atomic_uint refs;
+    uint32_t generation; /* of the stream's subjects that the set speaks of */
+    struct js_id_set set;
+    char *key;
+    size_t key_len;
+    pthread_mutex_t mu;
+    struct js_block_count *counts; /* by block index; guarded by mu */
+    size_t num_counts;
+};
+
+#define JS_KEPT_FILTERS 16
+
+/* The filters used last. */
+struct js_filters {
+    pthread_mutex_t mu;
+    struct js_compiled *entries[JS_KEPT_FILTERS]; /* newest first */
+};
+
+void js_filters_init(struct js_filters *filters);
+void js_filters_done(struct js_filters *filters, const struct js_env *env);
+
 struct js_writer; /* core/stream/writer.h */
 
 struct js_stream {
@@ -80,6 +117,10 @@ struct js_stream {
     enum js_sync_mode sync_mode;
     unsigned sync_interval; /* seconds */
     unsigned scan_threads;
+    bool scan_all;         /* never open by index.db alone */
+    uint64_t index_budget; /* bytes for slots */
+    struct js_recent recent;
+    struct js_filters filters;
 
     pthread_rwlock_t lock;
     /* guarded by lock: */
@@ -101,6 +142,12 @@ struct js_stream {
     js_time_t first_time, last_time;
     uint64_t lost;      /* damaged slots */
     uint64_t removals;
+    size_t unread;         /* blocks that only index.db told of */
+    bool miscounted;       /* while opening: index.db's totals do not fit the records */
+    /* A line->first or line->last may be that of a removed message (hints; relaxed order). */
+    atomic_bool stale_firsts, stale_lasts;
+    uint64_t slots_memory; /* of the blocks in memory */
+    size_t trimmed;        /* blocks before this one were looked at by js_stream_trim */
     uint32_t generation; /* grows when everything was read anew: ids mean other subjects */
     struct js_index_db *index; /* trusted index.db while opening and for verify; may be NULL */
     bool index_fresh;          /* it describes the directory as it is */
@@ -128,10 +175,15 @@ void js_stream_clear_problems(struct js_stream *stream);
 
 /* ---- open.c ---------------------------------------------------------------------------------- */
 
-/* Reads everything into the (zeroed but for its identity) stream. */
-int js_stream_load(struct js_stream *stream);
-/* Frees what js_stream_load made. */
-void js_stream_unload(struct js_stream *stream);
+/* Reads the stream in (all but its identity is zero): what index.db describes is taken from there
+ * unless scan is true. */
+int js_stream_load(struct js_stream *stream, bool scan);
+/* js_stream_scan() with the lock held for writing. */
+int js_stream_scan_locked(struct js_stream *stream);
+/* Takes the lock for reading, with every block read (see js_stream_scan). */
+int js_stream_lock_scanned(struct js_stream *stream);
+/* Frees what js_stream_load made; subjects may stay (without messages), so that their ids stay. */
+void js_stream_unload(struct js_stream *stream, bool keep_subjects);
 
 /* ---- meta_load.c ----------------------------------------------------------------------------- */
 
@@ -150,6 +202,8 @@ int js_stream_open_key(struct js_stream *stream, const uint8_t *file, size_t len
  * block numbers on disk, ascending. */
 int js_stream_load_index(struct js_stream *stream, const uint32_t *numbers, size_t count);
 void js_stream_drop_index(struct js_stream *stream);
+/* Live messages of a block according to its entry (unread.c). */
+uint64_t js_index_msgs(const struct js_index_block *entry);
 
 /* ---- read_block.c ---------------------------------------------------------------------------- */
 
@@ -157,6 +211,8 @@ void js_stream_drop_index(struct js_stream *stream);
  * scan verdict for keys that are missing or wrong. */
 int js_stream_block_key(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
                         enum js_scan_verdict *ret_verdict);
+/* Wipes and frees the block's key. */
+void js_block_forget_key(struct js_stream *stream, struct js_block *block);
 /* Reads, decodes and walks a block into scan (reset by it). */
 int js_stream_scan_block(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
                          struct js_scan *scan);
@@ -168,16 +224,16 @@ int js_stream_block_bytes(struct js_stream *stream, struct js_block *block,
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
 /* The message in a slot; hash verified. One reference in ret_msg->owner. lock held. */
-int js_stream_slot_msg(struct js_stream *stream, struct js_block *block, uint32_t slot,
-                       bool whole_block, struct js_msg *ret_msg);
+int js_stream_slot_msg(struct js_stream *stream, const struct js_place *at, bool whole_block,
+                       struct js_msg *ret_msg);
 /* The same from a cached block that the caller holds (no reference is taken; ret_msg borrows it).
  * False when it is not in there or not provable from it. */
-bool js_stream_slot_in(struct js_stream *stream, struct js_block *block, uint32_t slot,
+bool js_stream_slot_in(struct js_stream *stream, const struct js_place *at,
                        struct js_cached *entry, struct js_msg *ret_msg);
 /* Header and payload length of a slot, from the index (from the record in the rare case that the
  * header is too long for it). */
-int js_stream_slot_sizes(struct js_stream *stream, struct js_block *block, uint32_t slot,
-                         uint32_t *ret_hdr, uint32_t *ret_payload);
+int js_stream_slot_sizes(struct js_stream *stream, const struct js_place *at, uint32_t *ret_hdr,
+                         uint32_t *ret_payload);
 
 /* ---- ingest.c: lock held for writing ----------------------------------------------------------- */
 
@@ -202,6 +258,8 @@ struct js_block_prior {
     bool fresh;                      /* what is missing in first..upto is lost, not deleted */
     bool gaps_only;                  /* deleted explains gaps, but no record that is there */
     bool newest;                     /* the last block: its end may be torn */
+    bool counted;                    /* what the index speaks of was counted for the subjects: */
+    uint64_t msgs;                   /* so many messages */
 };
 
 /* Adds a scanned block at the end of the stream. */
@@ -211,12 +269,12 @@ int js_stream_ingest(struct js_stream *stream, struct js_scan *scan, struct js_b
 /* Adds one live message to a block's slots, the subjects and all sums. */
 int js_stream_add_slot(struct js_stream *stream, struct js_block *block,
                        const struct js_record *rec, uint32_t off);
-/* Takes a live message out of the sums (slot stays, chain stays). */
-void js_stream_drop_slot(struct js_stream *stream, struct js_block *block, uint32_t slot,
-                         uint32_t hdr_len, uint32_t payload_len);
+/* Takes the message in a slot out of the sums (slot stays, chain stays); a damaged one, too. The
+ * block is in memory. */
+int js_stream_drop_slot(struct js_stream *stream, struct js_block *block, uint32_t slot);
 int js_stream_apply_tombs(struct js_stream *stream, struct js_tombs *tombs);
 /* First live (or damaged) sequence and its time; first = last + 1 when there is none. */
-void js_stream_find_first(struct js_stream *stream);
+int js_stream_find_first(struct js_stream *stream);
 struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
 
 /* ---- limits.c: lock held for writing ----------------------------------------------------------- */
@@ -225,49 +283,91 @@ struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
  * removals leave no record, only index.db knows them, and it is missing or old. max_age is left
  * alone: looking at an old store does not make it older. */
 int js_stream_limit_loaded(struct js_stream *stream);
+/* True if js_stream_limit_loaded would take something out. */
+bool js_stream_over_limits(const struct js_stream *stream);
+
+/* ---- refresh.c: lock held for writing ---------------------------------------------------------- */
+
+/* 1 if the directory is as it was when it was read, 0 if not (a server works in it). */
+int js_stream_is_same(struct js_stream *stream);
 
 /* ---- find.c: lock held --------------------------------------------------------------------- */
 
 /* The block whose range holds seq (it may not hold a message), or NULL. */
 struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq, size_t *ret_index);
-/* First slot (live, or damaged if asked) with sequence >= seq. False at the end. */
-bool js_stream_slot_from(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
-                         size_t *ret_block, uint32_t *ret_slot);
+/* First slot (live, or damaged if asked) with sequence >= seq: 1, 0 at the end, or what js_place_at
+ * gives. */
+int js_stream_slot_from(struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                        struct js_place *at);
 /* Last one with sequence <= seq. */
-bool js_stream_slot_before(const struct js_stream *stream, js_seq_t seq, bool with_damaged,
-                           size_t *ret_block, uint32_t *ret_slot);
+int js_stream_slot_before(struct js_stream *stream, js_seq_t seq, bool with_damaged,
+                          struct js_place *at);
+/* The slot of exactly this sequence, live or damaged: 1, 0 if there is none, or as above. */
+int js_stream_slot_at(struct js_stream *stream, js_seq_t seq, struct js_place *at);
+/* ---- by_subject.c: lock held, every block read ---------------------------------------------- */
+
+/* Oldest and newest live message of a subject: 1, 0 if there is none, or an error. */
+int js_stream_first_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
+int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
+/* First live message of a subject with sequence >= seq. */
+int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_place *at);
+/* Corrects line->last of every subject in one pass over the messages. */
+int js_stream_settle_lasts(struct js_stream *stream);
+/* First index >= from of an id in ids[0..n), n if there is none; and last index < n. */
+uint32_t js_ids_find(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id);
+uint32_t js_ids_find_back(const uint32_t *ids, uint32_t n, uint32_t id);
+
+/* first and last of a line are corrected by readers, too; what they store is right at any time. */
+static inline js_seq_t js_line_seq(const js_seq_t *p) {
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline js_seq_t js_place_seq(const struct js_place *at) {
+    return js_slot_seq(at->slots, at->slot);
+}
+static inline uint32_t js_place_len(const struct js_place *at) {
+    return at->slots->len[at->slot];
+}
 /* True if a trusted index or the configuration knows this subject. */
 bool js_stream_knows_subject(struct js_stream *stream, const char *subject, size_t len);
 
 /* ---- filter.c ------------------------------------------------------------------------------ */
 
-/* A filter, compiled for a stream. */
+/* A filter in use: all, one literal subject, or a compiled set. */
 struct js_matcher {
+    const struct js_env *env;
     bool all;
-    uint32_t generation; /* of the stream's subjects that the set speaks of */
-    struct js_id_set set;
-    struct js_filter filter; /* borrowed patterns */
+    bool literal;
+    const struct js_id_set *set; /* NULL: all */
+    struct js_compiled *compiled; /* one reference; NULL: literal or all */
+    struct js_id_set one;         /* literal */
+    struct js_filter filter;      /* borrowed patterns */
 };
 void js_matcher_init(struct js_matcher *m, struct js_stream *stream,
                      const struct js_filter *filter);
 void js_matcher_done(struct js_matcher *m);
-/* Makes the matcher decide about all subjects there are. Needs the lock for writing when the order
- * of subjects has to be built: returns 1 if so and nothing was done. */
+/* Makes the matcher decide about all subjects there are; lock held. Needs it for writing when the
+ * order of subjects has to be built: returns 1 if so and nothing was done. */
 int js_matcher_update(struct js_matcher *m, struct js_stream *stream, bool can_build);
 static inline bool js_matcher_has(const struct js_matcher *m, uint32_t sid) {
-    return m->all || js_id_set_has(&m->set, sid);
+    if (m->all)
+        return true;
+    return m->set->only != JS_NO_ID ? sid == m->set->only : js_id_set_has(m->set, sid);
 }
-/* Takes the read lock, with the matcher up to date (building the order first if needed). */
+/* Takes the read lock, with every block read and the matcher up to date. */
 int js_stream_lock_matched(struct js_stream *stream, struct js_matcher *m);
+/* The same, but blocks that only index.db told of stay unread. */
+int js_stream_lock_matched_unread(struct js_stream *stream, struct js_matcher *m);
 
 /* ---- match.c: lock held, matcher up to date ----------------------------------------------------- */
 
-/* The next matching slot with sequence >= seq (damaged ones match "all" only). False at the end. */
-bool js_stream_next_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
-                          size_t *ret_block, uint32_t *ret_slot);
+/* The next matching slot with sequence >= seq (damaged ones match "all" only): 1, 0 at the end, or
+ * what js_place_at gives. */
+int js_stream_next_match(struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                         struct js_place *at);
 /* The last one with sequence <= seq. */
-bool js_stream_prev_match(const struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
-                          size_t *ret_block, uint32_t *ret_slot);
+int js_stream_prev_match(struct js_stream *s, const struct js_matcher *m, js_seq_t seq,
+                         struct js_place *at);
 
 /* ---- notify.c -------------------------------------------------------------------------------- */
 void js_stream_notify(struct js_stream *stream, js_seq_t first, uint64_t n);

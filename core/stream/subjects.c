@@ -295,6 +295,23 @@ int js_subjects_intern(struct js_subjects *subjects, const char *name, size_t le
     return 0;
 }
 
+int js_subjects_reserve(struct js_subjects *s, size_t more) {
+    uint64_t need = (uint64_t)s->count + more;
+    uint32_t groups = s->num_groups ? s->num_groups : MIN_GROUPS;
+
+    if (need > UINT32_MAX / 4)
+        return JS_ERR_NOMEM;
+    while ((uint64_t)groups * GROUP_SLOTS / 4 * 3 <= need)
+        groups *= 2;
+    return groups > s->num_groups ? rebuild(s, groups, false) : 0;
+}
+
+void js_subjects_forget_msgs(struct js_subjects *s) {
+    for (uint32_t id = 0; id < s->count; id++)
+        s->lines[id].count = s->lines[id].first = s->lines[id].last = 0;
+    s->live = 0;
+}
+
 uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, size_t len) {
     uint32_t id;
 

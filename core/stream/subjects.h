@@ -53,6 +53,10 @@ uint64_t js_subjects_memory(const struct js_subjects *subjects);
 /* Finds or adds a name (any bytes, length up to 65535). 0 or NOMEM. */
 int js_subjects_intern(struct js_subjects *subjects, const char *name, size_t len,
                        uint32_t *ret_id);
+/* Makes room in the table for so many more names. NOMEM. */
+int js_subjects_reserve(struct js_subjects *subjects, size_t more);
+/* Keeps the names and forgets their messages. */
+void js_subjects_forget_msgs(struct js_subjects *subjects);
 /* The id, or JS_NO_ID. */
 uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, size_t len);
 /* Hints the cache about a name that will be interned soon (batch ingestion). */
@@ -97,6 +101,8 @@ struct js_id_set {
 
 void js_id_set_init(struct js_id_set *set, const struct js_env *env);
 void js_id_set_done(struct js_id_set *set);
+/* Makes an empty set equal to another one. NOMEM. */
+int js_id_set_copy(struct js_id_set *set, const struct js_id_set *from);
 /* Decides the ids from set->upto on: by the order (if it is built) when many are new and the filter
  * narrows, else by matching each new name. The filter must be the same at every call. A filter that
  * lets everything pass (NULL, or no patterns and no subtree) is the caller's affair. NOMEM. */

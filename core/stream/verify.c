@@ -224,7 +224,9 @@ int js_stream_verify(struct js_stream *stream) {
         return 0;
     }
     stream->verified = true;
-    int r = check_index(stream);
+    int r = js_stream_scan_locked(stream);
+    if (r == 0)
+        r = check_index(stream);
     if (r == 0)
         r = check_small(stream, "msgs/thw.db", check_thw);
     if (r == 0)

@@ -59,6 +59,9 @@ int js_writer_open(struct js_stream *s, struct js_writer **ret_writer) {
         return JS_ERR_WRITE_FAILED;
     if (not_writable(s))
         return JS_ERR_READ_ONLY;
+    int r = js_stream_scan_locked(s);
+    if (r < 0)
+        return r;
     if (!s->writer) {
         struct js_writer *w = js_calloc(s->env, 1, sizeof *w);
         if (!w)
@@ -169,6 +172,10 @@ static int begin_block(struct js_stream *s, struct js_writer *w) {
         io->close(io->ctx, fd);
         io->unlink(io->ctx, s->files.msgs_fd, name);
         return JS_ERR_NOMEM;
+    }
+    if (s->num_blocks > 1) {
+        js_block_count(s, s->blocks[s->num_blocks - 2]);
+        js_stream_trim(s);
     }
     w->fd = fd;
     w->block = b;

@@ -46,13 +46,33 @@ static void row_of_error(struct jf_table *table, const struct jf_target *target,
     jf_table_add(table, "-");
 }
 
+/* So many bytes of blocks are read by one `ls` to tell the health of what index.db describes; the
+ * streams beyond are "unchecked" unless something is known against them. */
+#define MAX_READ (UINT64_C(256) << 20)
+
+/* The state of a stream and what is known of its health. *budget: bytes that may still be read. */
+static const char *look_at(struct js_stream *stream, uint64_t *budget,
+                           struct js_stream_state *ret_state) {
+    enum js_health health;
+
+    js_stream_get_state(stream, ret_state);
+    if (!ret_state->scanned && ret_state->bytes <= *budget) {
+        *budget -= ret_state->bytes;
+        if (js_stream_scan(stream) == 0)
+            js_stream_get_state(stream, ret_state);
+    }
+    health = js_stream_health(stream);
+    return health == JS_HEALTH_OK && !ret_state->scanned ? "unchecked" : js_health_name(health);
+}
+
 static int row_of_stream(const struct jf_call *call, struct jf_table *table,
-                         const struct jf_target *target, struct js_stream *stream) {
+                         const struct jf_target *target, struct js_stream *stream,
+                         uint64_t *budget) {
     struct js_stream_state state = {0};
     struct name_list names = {0};
+    const char *health = look_at(stream, budget, &state);
     int r;
 
-    js_stream_get_state(stream, &state);
     r = js_stream_list_consumers(stream, add_consumer, &names);
     jf_table_add(table, target->account);
     jf_table_add(table, target->stream);
@@ -62,7 +82,7 @@ static int row_of_stream(const struct jf_call *call, struct jf_table *table,
     jf_table_addf(table, "%llu", (unsigned long long)state.last_seq);
     jf_table_add_time(table, state.first_time);
     jf_table_add_time(table, state.last_time);
-    jf_table_add(table, js_health_name(js_stream_health(stream)));
+    jf_table_add(table, health);
     jf_table_add(table, r < 0 ? js_err_text(r) : names.text ? names.text : "-");
     free(names.text);
     return r;
@@ -73,6 +93,7 @@ static int print_rows(const struct jf_call *call, const struct jf_source *source
                                         "FIRST",   "LAST",     "FIRST_TIME", "LAST_TIME",
                                         "HEALTH",  "CONSUMERS"};
     struct jf_table table;
+    uint64_t budget = MAX_READ;
     int code = JF_EXIT_OK;
 
     jf_table_init(&table, 10);
@@ -88,7 +109,7 @@ static int print_rows(const struct jf_call *call, const struct jf_source *source
         if (!target->stream || r < 0) {
             row_of_error(&table, target, r);
         } else {
-            r = row_of_stream(call, &table, target, stream);
+            r = row_of_stream(call, &table, target, stream, &budget);
             js_stream_unref(stream);
         }
         if (r < 0)
@@ -98,12 +119,12 @@ static int print_rows(const struct jf_call *call, const struct jf_source *source
     return code;
 }
 
-static int json_of_stream(struct jf_out *out, struct js_stream *stream) {
+static int json_of_stream(struct jf_out *out, struct js_stream *stream, uint64_t *budget) {
     struct js_stream_state state = {0};
     struct name_list names = {.json = out};
+    const char *health = look_at(stream, budget, &state);
     int r;
 
-    js_stream_get_state(stream, &state);
     jf_out_printf(out,
                   ", \"messages\": %llu, \"bytes\": %llu, \"first_seq\": %llu, \"first_time\": ",
                   (unsigned long long)state.msgs, (unsigned long long)state.bytes,
@@ -111,8 +132,7 @@ static int json_of_stream(struct jf_out *out, struct js_stream *stream) {
     jf_out_json_time(out, state.first_time);
     jf_out_printf(out, ", \"last_seq\": %llu, \"last_time\": ", (unsigned long long)state.last_seq);
     jf_out_json_time(out, state.last_time);
-    jf_out_printf(out, ", \"health\": \"%s\", \"consumers\": [",
-                  js_health_name(js_stream_health(stream)));
+    jf_out_printf(out, ", \"health\": \"%s\", \"consumers\": [", health);
     r = js_stream_list_consumers(stream, add_consumer, &names);
     jf_out_text(out, "]");
     return r;
@@ -127,6 +147,7 @@ static void json_error(struct jf_out *out, int code) {
 static int print_json(const struct jf_call *call, const struct jf_source *source) {
     struct jf_out *out = call->out;
     const char *account = NULL;
+    uint64_t budget = MAX_READ;
     int code = JF_EXIT_OK;
 
     jf_out_text(out, "{\n  \"source\": ");
@@ -150,7 +171,7 @@ static int print_json(const struct jf_call *call, const struct jf_source *source
         jf_out_json_text(out, target->stream);
         r = jf_source_stream(source, target, &stream);
         if (r >= 0) {
-            r = json_of_stream(out, stream);
+            r = json_of_stream(out, stream, &budget);
             js_stream_unref(stream);
         }
         if (r < 0) {

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/stream/stream.h"
+
+void js_recent_init(struct js_recent *recent) {
+    *recent = (struct js_recent){0};
+    pthread_mutex_init(&recent->mu, NULL);
+}
+
+void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
+    pthread_mutex_lock(&recent->mu);
+    for (size_t i = 0; i < JS_RECENT_SLOTS; i++) {
+        js_slots_unref(recent->entries[i].slots, env);
+        recent->entries[i] = (struct js_recent_entry){0};
+    }
+    pthread_mutex_unlock(&recent->mu);
+}
+
+void js_recent_done(struct js_recent *recent, const struct js_env *env) {
+    js_recent_clear(recent, env);
+    pthread_mutex_destroy(&recent->mu);
+}
+
+void js_cold_free(struct js_cold *cold, const struct js_env *env) {
+    if (!cold)
+        return;
+    js_seqset_done(&cold->deleted);
+    js_free(env, cold);
+}
+
+/* ---- making slots from a block's bytes ------------------------------------------------------- */
+
+/* In which slot of the block a subject was met last: a table of subject id -> slot. */
+struct tails {
+    uint32_t mask;
+    struct tail {
+        uint32_t sid, slot;
+    } * list;
+};
+
+static uint32_t *tail_of(struct tails *t, uint32_t sid) {
+    uint32_t i = sid * 0x9E3779B1u;
+
+    for (i = (i ^ i >> 15) & t->mask; t->list[i].sid != JS_NO_ID && t->list[i].sid != sid;
+         i = (i + 1) & t->mask)
+        ;
+    if (t->list[i].sid == JS_NO_ID)
+        t->list[i] = (struct tail){.sid = sid, .slot = JS_NO_SLOT};
+    return &t->list[i].slot;
+}
+
+static int make_tails(const struct js_env *env, size_t records, struct tails *t) {
+    size_t size = 64;
+
+    while (size < records * 2)
+        size *= 2;
+    t->list = js_realloc_array(env, NULL, size, sizeof *t->list);
+    if (!t->list)
+        return JS_ERR_NOMEM;
+    memset(t->list, 0xff, size * sizeof *t->list);
+    t->mask = (uint32_t)(size - 1);
+    return 0;
+}
+
+static bool lives(const struct js_cold *cold, js_seq_t seq) {
+    return seq >= cold->first && seq <= cold->upto && !js_seqset_has(&cold->deleted, seq);
+}
+
+/* Adds what lives of a walked block. CORRUPT when it is not what is known of it. */
+static int add_records(struct js_stream *s, struct js_block *b, const struct js_scan *scan,
+                       const uint8_t *bytes, struct js_slots *slots) {
+    struct tails tails;
+    uint64_t msgs = 0, size = 0;
+    js_seq_t highest = 0;
+    int r = make_tails(s->env, scan->count, &tails);
+
+    for (size_t i = 0; i < scan->count && r == 0; i++) {
+        const struct js_scan_rec *sr = &scan->recs[i];
+        js_seq_t seq = sr->seq & JS_SEQ_MASK;
+        if ((sr->seq & JS_SEQ_TOMBSTONE) || seq == 0 || seq <= highest)
+            continue;
+        highest = seq;
+        if ((sr->seq & JS_SEQ_ERASED) || !lives(b->cold, seq))
+            continue;
+        const char *name = (const char *)bytes + sr->off + JS_RECORD_HEAD;
+        struct js_slot_value v = {.off = sr->off, .len = sr->len, .hlen = sr->hdr_len};
+        v.sid = js_subjects_find(&s->subjects, name, sr->subject_len);
+        uint32_t slot;
+        r = v.sid == JS_NO_ID ? JS_ERR_CORRUPT : js_slots_append(slots, s->env, seq, &v, &slot);
+        if (r < 0)
+            break;
+        uint32_t *tail = tail_of(&tails, v.sid);
+        if (*tail != JS_NO_SLOT)
+            slots->next[*tail] = (uint32_t)(seq - js_slot_seq(slots, *tail));
+        *tail = slot;
+        msgs++;
+        size += sr->len;
+    }
+    js_free(s->env, tails.list);
+    if (r == 0 && (msgs != b->msgs || size != b->bytes))
+        r = JS_ERR_CORRUPT;
+    return r;
+}
+
+/* The bytes of a cold block; of an unread one first the key. CORRUPT for all that is wrong with it.
+ */
+static int get_bytes(struct js_stream *s, struct js_block *b, struct js_cached **ret) {
+    enum js_scan_verdict verdict = JS_SCAN_OK;
+    int r = 0;
+
+    if (b->cold->unread && !b->cold->prepared)
+        r = js_stream_block_key(s, b->number, &b->key, &verdict);
+    if (r == 0 && verdict == JS_SCAN_OK)
+        r = js_stream_block_bytes(s, b, ret);
+    if (r == 0 && verdict == JS_SCAN_OK)
+        b->cold->prepared = true;
+    else if (!b->cold->prepared)
+        js_block_forget_key(s, b);
+    if (r == JS_ERR_NOMEM || r == JS_ERR_TOO_MANY_FILES)
+        return r;
+    return r < 0 || verdict != JS_SCAN_OK ? JS_ERR_CORRUPT : 0;
+}
+
+static int make_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret) {
+    struct js_cached *e;
+    struct js_scan scan;
+    int r = get_bytes(s, b, &e);
+
+    if (r < 0)
+        return r;
+    struct js_slots *slots = js_slots_new(s->env);
+    js_scan_init(&scan, s->env);
+    r = slots ? js_scan_walk(&scan, e->data, e->len, &b->hash_key, NULL) : JS_ERR_NOMEM;
+    if (r == 0)
+        r = js_slots_reserve(slots, s->env, scan.count);
+    if (r == 0)
+        r = scan.num_damages ? JS_ERR_CORRUPT : add_records(s, b, &scan, e->data, slots);
+    js_scan_done(&scan);
+    js_cached_unref(e);
+    if (r < 0)
+        js_slots_unref(slots, s->env);
+    else
+        *ret = slots;
+    return r;
+}
+
+/* ---- the last few ---------------------------------------------------------------------------- */
+
+static struct js_slots *find_recent(struct js_recent *recent, const struct js_block *b) {
+    for (size_t i = 0; i < JS_RECENT_SLOTS; i++) {
+        struct js_recent_entry *e = &recent->entries[i];
+        if (e->slots && e->number == b->number && e->version == b->version &&
+            e->removals == b->removals) {
+            e->used = ++recent->clock;
+            atomic_fetch_add_explicit(&e->slots->refs, 1, memory_order_relaxed);
+            return e->slots;
+        }
+    }
+    return NULL;
+}
+
+static void keep_recent(struct js_recent *recent, const struct js_env *env,
+                        const struct js_block *b, struct js_slots *slots) {
+    struct js_recent_entry *oldest = &recent->entries[0];
+
+    for (size_t i = 1; i < JS_RECENT_SLOTS; i++)
+        if (recent->entries[i].used < oldest->used)
+            oldest = &recent->entries[i];
+    js_slots_unref(oldest->slots, env);
+    atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
+    *oldest = (struct js_recent_entry){.slots = slots,
+                                       .number = b->number,
+                                       .version = b->version,
+                                       .removals = b->removals,
+                                       .used = ++recent->clock};
+}
+
+/* One reference. The lock is held while slots are made, so that two readers make them once. */
+static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret) {
+    int r = 0;
+
+    pthread_mutex_lock(&s->recent.mu);
+    *ret = find_recent(&s->recent, b);
+    if (!*ret) {
+        r = make_slots(s, b, ret);
+        if (r == 0)
+            keep_recent(&s->recent, s->env, b, *ret);
+    }
+    pthread_mutex_unlock(&s->recent.mu);
+    if (r == JS_ERR_CORRUPT)
+        return b->cold->unread ? JS_NEED_SCAN : JS_ERR_STALE;
+    return r;
+}
+
+void js_place_done(struct js_stream *s, struct js_place *place) {
+    if (place->held)
+        js_slots_unref(place->held, s->env);
+    place->held = NULL;
+    place->block = NULL;
+    place->slots = NULL;
+}
+
+int js_place_at(struct js_stream *s, struct js_place *place, size_t index) {
+    struct js_block *b = s->blocks[index];
+
+    place->slot = 0;
+    if (place->block == b)
+        return 0;
+    if (place->held)
+        js_place_done(s, place);
+    if (!b->slots) {
+        int r = get_slots(s, b, &place->held);
+        if (r != 0) {
+            place->block = NULL;
+            return r;
+        }
+    }
+    place->block = b;
+    place->index = index;
+    place->slots = b->slots ? b->slots : place->held;
+    return 0;
+}
+
+void js_block_live_range(const struct js_block *b, js_seq_t *ret_first, js_seq_t *ret_last) {
+    *ret_first = *ret_last = 0;
+    if (b->msgs == 0)
+        return;
+    if (b->cold) {
+        *ret_first = b->cold->first_live;
+        *ret_last = b->cold->last_live;
+        return;
+    }
+    const struct js_slots *sl = b->slots;
+    uint32_t k = 0, z = sl->count;
+    while (!js_slot_live(sl, k))
+        k++;
+    while (!js_slot_live(sl, z - 1))
+        z--;
+    *ret_first = js_slot_seq(sl, k);
+    *ret_last = js_slot_seq(sl, z - 1);
+}
+
+/* First and last of a dropped block, after a removal. */
+static void settle_ends(struct js_cold *c) {
+    while (c->first_live <= c->last_live && js_seqset_has(&c->deleted, c->first_live))
+        c->first_live++;
+    while (c->first_live <= c->last_live && js_seqset_has(&c->deleted, c->last_live))
+        c->last_live--;
+}
+
+int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
+    struct js_block *b = s->blocks[index];
+    struct js_place at = {0};
+    uint32_t hdr, payload;
+
+    if (!lives(b->cold, seq))
+        return 0;
+    int r = js_place_at(s, &at, index);
+    if (r != 0)
+        return r;
+    at.slot = js_slots_find(at.slots, seq);
+    if (at.slot != JS_NO_SLOT && at.slots->len[at.slot] != 0)
+        r = js_stream_slot_sizes(s, &at, &hdr, &payload);
+    else
+        at.slot = JS_NO_SLOT;
+    if (r == 0 && at.slot != JS_NO_SLOT)
+        r = js_seqset_add(&b->cold->deleted, seq);
+    if (r > 0) {
+        struct js_subject_line *line = &s->subjects.lines[at.slots->sid[at.slot]];
+        uint32_t len = at.slots->len[at.slot];
+        if (--line->count == 0)
+            s->subjects.live--;
+        atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
+        atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+        b->msgs--;
+        b->bytes -= len;
+        b->removals++;
+        s->msgs--;
+        s->bytes -= len;
+        if (!b->cold->unread) {
+            b->payload_bytes -= payload;
+            b->hdr_bytes -= hdr;
+            b->subject_bytes -= line->len;
+            settle_ends(b->cold);
+        }
+        r = 0;
+    }
+    js_place_done(s, &at);
+    return r;
+}
+
+/* ---- dropping and bringing back --------------------------------------------------------------- */
+
+void js_block_count(struct js_stream *s, struct js_block *b) {
+    uint64_t now = b->slots ? js_slots_memory(b->slots) : 0;
+
+    s->slots_memory += now - b->counted;
+    b->counted = now;
+}
+
+int js_block_warm(struct js_stream *s, size_t index) {
+    struct js_block *b = s->blocks[index];
+    struct js_slots *slots;
+
+    if (b->slots)
+        return 0;
+    int r = get_slots(s, b, &slots);
+    if (r != 0)
+        return r;
+    /* The copy kept for others must not change with this one. */
+    js_recent_clear(&s->recent, s->env);
+    b->slots = slots;
+    js_block_count(s, b);
+    js_cold_free(b->cold, s->env);
+    b->cold = NULL;
+    if (index < s->trimmed)
+        s->trimmed = index;
+    return 0;
+}
+
+static int drop_slots(struct js_stream *s, struct js_block *b) {
+    const struct js_slots *sl = b->slots;
+    struct js_cold *cold = js_calloc(s->env, 1, sizeof *cold);
+    js_seq_t expect = 0;
+
+    if (!cold)
+        return JS_ERR_NOMEM;
+    js_seqset_init(&cold->deleted, s->env);
+    cold->first = 1;
+    for (uint32_t k = 0; k < sl->count; k++) {
+        if (!js_slot_live(sl, k))
+            continue;
+        js_seq_t seq = js_slot_seq(sl, k);
+        if (cold->first_live == 0)
+            cold->first = cold->first_live = expect = seq;
+        for (; expect < seq; expect++) {
+            if (js_seqset_add(&cold->deleted, expect) < 0) {
+                js_cold_free(cold, s->env);
+                return JS_ERR_NOMEM;
+            }
+        }
+        expect = seq + 1;
+        cold->upto = cold->last_live = seq;
+    }
+    js_slots_unref(b->slots, s->env);
+    b->slots = NULL;
+    b->cold = cold;
+    js_block_count(s, b);
+    return 0;
+}
+
+void js_stream_trim(struct js_stream *s) {
+    /* The newest block is appended to, the one before is what followers still read. */
+    for (size_t i = s->trimmed; s->slots_memory > s->index_budget && i + 2 < s->num_blocks; i++) {
+        struct js_block *b = s->blocks[i];
+        uint64_t span = b->slots && b->slots->count
+                            ? js_slot_seq(b->slots, b->slots->count - 1) - js_slot_seq(b->slots, 0)
+                            : 0;
+        s->trimmed = i + 1;
+        /* What damage left cannot be told from the bytes alone. Thin blocks stay: the set of what
+         * is missing would cost more. */
+        if (!b->slots || b->odd || span / 16 > b->slots->count)
+            continue;
+        if (drop_slots(s, b) < 0)
+            return;
+    }
+}

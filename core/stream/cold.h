@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocks whose slots are not in memory.
+ *
+ * A block is cold because index.db described it when the stream was opened, so that nobody had to
+ * read it (`unread`), or because the slots of all blocks together went over the budget and its own
+ * were dropped. Either way it is known which of its records live: those in first..upto that are not
+ * in `deleted`. Slots are made anew from the block's bytes when they are asked for, and the last few
+ * are kept. They show the same messages as before, but their chains end with the block.
+ *
+ * A block in which something is lost stays in memory, and an unread one that turns out not to be
+ * what index.db says makes the whole stream be scanned (js_stream_scan).
+ */
+#ifndef JS_COLD_H
+#define JS_COLD_H
+
+#include <pthread.h>
+
+#include "core/format/seqset.h"
+#include "core/stream/slots.h"
+
+struct js_stream;
+struct js_block;
+
+struct js_cold {
+    bool unread;
+    bool prepared; /* unread: its key and form are known by now */
+    js_seq_t first, upto; /* first > upto: nothing lives */
+    js_seq_t first_live, last_live; /* exact for dropped ones; 0 = none or not known */
+    struct js_seqset deleted; /* within first..upto; may hold more */
+};
+
+#define JS_RECENT_SLOTS 8
+
+/* The slots made last; its own lock, taken with the stream's lock held. */
+struct js_recent {
+    pthread_mutex_t mu;
+    struct js_recent_entry {
+        struct js_slots *slots; /* NULL: free */
+        uint32_t number, version;
+        uint64_t removals;
+        uint64_t used;
+    } entries[JS_RECENT_SLOTS];
+    uint64_t clock;
+};
+
+void js_recent_init(struct js_recent *recent);
+void js_recent_done(struct js_recent *recent, const struct js_env *env);
+/* Forgets them all. */
+void js_recent_clear(struct js_recent *recent, const struct js_env *env);
+
+/*
+ * Where a search stands: a block with its slots, held until js_place_done() or the next move. Zero
+ * it before the first use. Only valid while the stream's lock is held.
+ */
+struct js_place {
+    struct js_block *block;
+    const struct js_slots *slots;
+    uint32_t slot;
+    size_t index; /* of the block */
+    struct js_slots *held;
+};
+
+/* Moves to a block (slot 0). 0; JS_NEED_SCAN: index.db was wrong about it, scan the stream; NOMEM,
+ * IO, STALE (not the bytes that were there). */
+int js_place_at(struct js_stream *stream, struct js_place *place, size_t index);
+void js_place_done(struct js_stream *stream, struct js_place *place);
+#define JS_NEED_SCAN 2
+
+/* First and last live sequence of a block that was read; 0 and 0 if there is none. */
+void js_block_live_range(const struct js_block *block, js_seq_t *ret_first, js_seq_t *ret_last);
+/* Takes a message of a cold block out of all sums (nothing happens if it is not there); lock held for
+ * writing. As js_place_at. */
+int js_cold_remove(struct js_stream *stream, size_t index, js_seq_t seq);
+/* Puts the slots of a cold block back into memory for good; lock held for writing. */
+int js_block_warm(struct js_stream *stream, size_t index);
+/* Brings the stream's slots_memory up to date after a block's slots grew or were made. */
+void js_block_count(struct js_stream *stream, struct js_block *block);
+/* Drops slots of the oldest blocks until the budget holds; lock held for writing. Running out of
+ * memory drops nothing (and is no error: it is only kept). */
+void js_stream_trim(struct js_stream *stream);
+void js_cold_free(struct js_cold *cold, const struct js_env *env);
+
+#endif
