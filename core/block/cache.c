@@ -1,20 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/block/cache.h"
 
+static struct js_spares *new_spares(const struct js_env *env, uint64_t budget) {
+    struct js_spares *sp = js_calloc(env, 1, sizeof *sp);
+
+    if (!sp)
+        return NULL;
+    sp->env = env;
+    sp->max_cap = budget / JS_CACHE_SPARES;
+    atomic_init(&sp->refs, 1);
+    pthread_mutex_init(&sp->mu, NULL);
+    return sp;
+}
+
+static void empty_spares(struct js_spares *sp) {
+    pthread_mutex_lock(&sp->mu);
+    for (size_t i = 0; i < JS_CACHE_SPARES; i++) {
+        js_free(sp->env, sp->list[i].data);
+        sp->list[i] = (struct js_spare){0};
+    }
+    pthread_mutex_unlock(&sp->mu);
+}
+
+static void unref_spares(struct js_spares *sp) {
+    if (!sp || atomic_fetch_sub_explicit(&sp->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    empty_spares(sp);
+    pthread_mutex_destroy(&sp->mu);
+    js_free(sp->env, sp);
+}
+
+/* A kept buffer of at least size bytes and not much more, or NULL. */
+static uint8_t *take_spare(struct js_spares *sp, size_t size, size_t *ret_cap) {
+    uint8_t *data = NULL;
+
+    pthread_mutex_lock(&sp->mu);
+    for (size_t i = 0; i < JS_CACHE_SPARES && !data; i++) {
+        struct js_spare *spare = &sp->list[i];
+        if (spare->data && spare->cap >= size && spare->cap / 2 <= size) {
+            data = spare->data;
+            *ret_cap = spare->cap;
+            *spare = (struct js_spare){0};
+        }
+    }
+    pthread_mutex_unlock(&sp->mu);
+    return data;
+}
+
+/* True if the buffer is kept. */
+static bool give_spare(struct js_spares *sp, uint8_t *data, size_t cap) {
+    bool kept = false;
+
+    if (cap < JS_CACHE_SPARE_MIN || cap > sp->max_cap)
+        return false;
+    pthread_mutex_lock(&sp->mu);
+    for (size_t i = 0; i < JS_CACHE_SPARES && !kept; i++) {
+        if (!sp->list[i].data) {
+            sp->list[i] = (struct js_spare){.data = data, .cap = cap};
+            kept = true;
+        }
+    }
+    pthread_mutex_unlock(&sp->mu);
+    return kept;
+}
+
 void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t budget) {
     *cache = (struct js_cache){.env = env, .budget = budget};
     pthread_mutex_init(&cache->mu, NULL);
+    /* Without memory for it the cache works all the same. */
+    cache->spares = new_spares(env, budget);
 }
 
-struct js_cached *js_cached_new(const struct js_env *env, size_t size) {
+struct js_cached *js_cached_new(const struct js_env *env, struct js_cache *cache, size_t size) {
     struct js_cached *e = js_calloc(env, 1, sizeof *e);
 
     if (!e)
         return NULL;
     e->env = env;
     atomic_init(&e->refs, 1);
-    e->data = js_malloc(env, size ? size : 1);
     e->cap = size;
+    if (cache && cache->spares && size >= JS_CACHE_SPARE_MIN) {
+        e->home = cache->spares;
+        atomic_fetch_add_explicit(&e->home->refs, 1, memory_order_relaxed);
+        e->data = take_spare(e->home, size, &e->cap);
+    }
+    if (!e->data)
+        e->data = js_malloc(env, size ? size : 1);
     if (!e->data) {
         js_cached_unref(e);
         return NULL;
@@ -43,7 +114,9 @@ void js_cached_unref(struct js_cached *e) {
     /* Release our reads before the last user frees, acquire theirs before freeing. */
     if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
         return;
-    js_free(e->env, e->data);
+    if (!e->data || !e->home || !give_spare(e->home, e->data, e->cap))
+        js_free(e->env, e->data);
+    unref_spares(e->home);
     js_free(e->env, (void *)e->checked);
     js_free(e->env, e);
 }
@@ -92,15 +165,8 @@ struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t 
     if (e) {
         cache->hits++;
         js_cached_ref(e);
-        e->used = cache->env->clock->monotonic(cache->env->clock->ctx);
-        if (e != cache->newest) {
-            e->prev->next = e->next;
-            if (e->next)
-                e->next->prev = e->prev;
-            else
-                cache->oldest = e->prev;
-            push_newest(cache, e);
-        }
+        if (!atomic_load_explicit(&e->touched, memory_order_relaxed))
+            atomic_store_explicit(&e->touched, true, memory_order_relaxed);
     } else {
         cache->misses++;
     }
@@ -108,12 +174,29 @@ struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t 
     return e;
 }
 
-/* Unlinks entries from the old end until the budget holds; returns them chained by next. */
+static void make_newest(struct js_cache *cache, struct js_cached *e) {
+    if (e == cache->newest)
+        return;
+    e->prev->next = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+    else
+        cache->oldest = e->prev;
+    push_newest(cache, e);
+}
+
+/* Unlinks entries from the old end until the budget holds, passing over each one that was used once;
+ * returns them chained by next. The newest stays. */
 static struct js_cached *evict(struct js_cache *cache) {
+    const struct js_cached *keep = cache->newest;
     struct js_cached *gone = NULL;
 
     while (cache->bytes > cache->budget && cache->oldest && cache->oldest != cache->newest) {
         struct js_cached *e = cache->oldest;
+        if (e == keep || atomic_exchange_explicit(&e->touched, false, memory_order_relaxed)) {
+            make_newest(cache, e);
+            continue;
+        }
         take_out(cache, e);
         e->next = gone;
         gone = e;
@@ -154,6 +237,22 @@ void js_cache_put(struct js_cache *cache, struct js_cached *entry) {
     release_chain(gone);
 }
 
+void js_cache_retire(struct js_cache *cache, uint64_t owner) {
+    struct js_cached *gone = NULL;
+
+    pthread_mutex_lock(&cache->mu);
+    for (struct js_cached *e = cache->newest, *next; e; e = next) {
+        next = e->next;
+        if (e->owner != owner || !atomic_load_explicit(&e->walked, memory_order_relaxed))
+            continue;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    release_chain(gone);
+}
+
 void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number) {
     struct js_cached *gone = NULL;
 
@@ -174,14 +273,21 @@ void js_cache_expire_idle(struct js_cache *cache, js_time_t now) {
     struct js_cached *gone = NULL;
 
     pthread_mutex_lock(&cache->mu);
-    while (cache->oldest && now - cache->oldest->used > JS_CACHE_EXPIRE) {
-        struct js_cached *e = cache->oldest;
+    for (struct js_cached *e = cache->newest, *next; e; e = next) {
+        next = e->next;
+        if (atomic_exchange_explicit(&e->touched, false, memory_order_relaxed))
+            e->used = now;
+        if (now - e->used <= JS_CACHE_EXPIRE)
+            continue;
         take_out(cache, e);
         e->next = gone;
         gone = e;
     }
+    bool idle = cache->newest == NULL;
     pthread_mutex_unlock(&cache->mu);
     release_chain(gone);
+    if (idle && cache->spares)
+        empty_spares(cache->spares);
 }
 
 void js_cache_done(struct js_cache *cache) {
@@ -190,5 +296,6 @@ void js_cache_done(struct js_cache *cache) {
         take_out(cache, e);
         js_cached_unref(e);
     }
+    unref_spares(cache->spares);
     pthread_mutex_destroy(&cache->mu);
 }

@@ -12,6 +12,7 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
         js_slots_unref(recent->entries[i].slots, env);
         recent->entries[i] = (struct js_recent_entry){0};
     }
+    recent->made_again = 0;
     pthread_mutex_unlock(&recent->mu);
 }
 
@@ -134,6 +135,8 @@ static int make_slots(struct js_stream *s, struct js_block *b, struct js_slots *
         r = js_slots_reserve(slots, s->env, scan.count);
     if (r == 0)
         r = scan.num_damages ? JS_ERR_CORRUPT : add_records(s, b, &scan, e->data, slots);
+    for (size_t i = 0; i < scan.count && r == 0; i++)
+        js_cached_set_checked(e, scan.recs[i].off);
     js_scan_done(&scan);
     js_cached_unref(e);
     if (r < 0)
@@ -180,7 +183,10 @@ static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **
 
     pthread_mutex_lock(&s->recent.mu);
     *ret = find_recent(&s->recent, b);
-    if (!*ret) {
+    if (!*ret && b->cold->unread && b->cold->made && s->recent.made_again++ >= JS_RECENT_SLOTS) {
+        r = JS_ERR_CORRUPT;
+    } else if (!*ret) {
+        b->cold->made = true;
         r = make_slots(s, b, ret);
         if (r == 0)
             keep_recent(&s->recent, s->env, b, *ret);

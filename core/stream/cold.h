@@ -8,8 +8,9 @@
  * in `deleted`. Slots are made anew from the block's bytes when they are asked for, and the last few
  * are kept. They show the same messages as before, but their chains end with the block.
  *
- * A block in which something is lost stays in memory, and an unread one that turns out not to be
- * what index.db says makes the whole stream be scanned (js_stream_scan).
+ * A block in which something is lost stays in memory. An unread one that turns out not to be what
+ * index.db says makes the whole stream be scanned (js_stream_scan); so does looking at more of them
+ * again and again than are kept.
  */
 #ifndef JS_COLD_H
 #define JS_COLD_H
@@ -25,6 +26,7 @@ struct js_block;
 struct js_cold {
     bool unread;
     bool prepared; /* unread: its key and form are known by now */
+    bool made;     /* slots were made of it once */
     js_seq_t first, upto; /* first > upto: nothing lives */
     js_seq_t first_live, last_live; /* exact for dropped ones; 0 = none or not known */
     struct js_seqset deleted; /* within first..upto; may hold more */
@@ -42,6 +44,7 @@ struct js_recent {
         uint64_t used;
     } entries[JS_RECENT_SLOTS];
     uint64_t clock;
+    unsigned made_again; /* how often slots of unread blocks were made that had been made before */
 };
 
 void js_recent_init(struct js_recent *recent);

@@ -90,19 +90,12 @@ int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_
 
 /* Time of the record in a slot, by reading its head alone. */
 static int slot_time(struct js_stream *s, const struct js_place *at, js_time_t *ret_time) {
-    struct js_block *b = at->block;
-    struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
+    struct js_cached *e;
     const uint8_t *p;
-    uint32_t off = at->slots->off[at->slot];
+    int r = js_stream_slot_bytes(s, at, JS_RECORD_HEAD, false, &e, &p);
 
-    if (e && off <= e->len && e->len - off >= JS_RECORD_HEAD) {
-        p = e->data + off;
-    } else {
-        js_cached_unref(e);
-        int r = js_stream_block_part(s, b, off, JS_RECORD_HEAD, &e, &p);
-        if (r < 0)
-            return r;
-    }
+    if (r < 0)
+        return r;
     *ret_time = (js_time_t)js_get64(p + 12);
     js_cached_unref(e);
     return 0;

@@ -10,6 +10,11 @@
 #include "core/format/s2.h"
 #include "core/stream/stream.h"
 
+/* So many single records are read from a block before it is read as a whole, which costs about as
+ * much as a thousand of them. */
+#define MAX_PARTS 256
+#define IN_ORDER  32 /* one that follows the one before counts as so many */
+
 int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_key **ret_key,
                         enum js_scan_verdict *ret_verdict) {
     struct js_buf file = {.env = s->env};
@@ -150,7 +155,7 @@ static int decompress_entry(struct js_stream *s, const struct js_block *b, struc
 
 static int decode_entry(struct js_stream *s, struct js_block *b, struct js_extent *ext,
                         struct js_cached **ret) {
-    struct js_cached *e = js_cached_new(s->env, ext->len);
+    struct js_cached *e = js_cached_new(s->env, s->cache, ext->len);
     bool compressed;
 
     if (!e)
@@ -190,6 +195,7 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     js_cached_unref(e);
     if (b->unreadable)
         return JS_ERR_BAD_MSG;
+    js_cache_retire(s->cache, s->identity);
     int r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
@@ -231,7 +237,7 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
-    e = js_cached_new(s->env, len);
+    e = js_cached_new(s->env, NULL, len);
     if (!e) {
         js_extent_close(s->env, &ext);
         return JS_ERR_NOMEM;
@@ -253,19 +259,21 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     return 0;
 }
 
-/* Splits the record at p by what the index knows (lengths that were repaired at the scan). */
-static bool view_slot(struct js_stream *s, const struct js_place *at, const uint8_t *p,
+/*
+ * Splits the record at p by what the index knows (lengths that were repaired at the scan). slen: the
+ * subject's length.
+ */
+static bool view_slot(const struct js_place *at, uint32_t slen, const uint8_t *p,
                       struct js_record *ret) {
     const struct js_slots *sl = at->slots;
-    const struct js_subject_line *line = &s->subjects.lines[sl->sid[at->slot]];
     uint32_t hlen = sl->hlen[at->slot];
     uint32_t len = sl->len[at->slot];
     uint32_t fixed = JS_MIN_RECORD + (hlen ? 4 : 0);
 
-    if (len < fixed || line->len > len - fixed)
+    if (len < fixed || slen > len - fixed)
         return false;
-    uint32_t body = len - fixed - line->len;
-    const uint8_t *rest = p + JS_RECORD_HEAD + line->len;
+    uint32_t body = len - fixed - slen;
+    const uint8_t *rest = p + JS_RECORD_HEAD + slen;
     if (hlen) {
         if (hlen == JS_HLEN_FAR)
             hlen = js_get32(rest);
@@ -279,7 +287,7 @@ static bool view_slot(struct js_stream *s, const struct js_place *at, const uint
         .seq = js_get64(p + 4) & JS_SEQ_MASK,
         .time = (js_time_t)js_get64(p + 12),
         .subject = p + JS_RECORD_HEAD,
-        .subject_len = line->len,
+        .subject_len = slen,
         .hdr = hlen ? rest : NULL,
         .hdr_len = hlen,
         .data = rest + hlen,
@@ -289,18 +297,17 @@ static bool view_slot(struct js_stream *s, const struct js_place *at, const uint
     return true;
 }
 
-/* Verified once per cached copy; the flags are only hints, so relaxed order is enough. A record is
- * at least 30 bytes long, so no two of them begin in the same 16. */
-static bool already_checked(struct js_cached *e, uint32_t off) {
-    uint32_t bit = off >> JS_CHECK_SHIFT;
-    return e->checked && bit < e->checked_bits &&
-           (atomic_load_explicit(&e->checked[bit >> 6], memory_order_relaxed) >> (bit & 63) & 1);
-}
+/* Remembers how the block is read: who comes to its end step by step is done with it. */
+static void note_walk(const struct js_place *at, struct js_cached *e) {
+    struct js_block *b = at->block;
+    uint32_t slot = at->slot;
+    uint32_t last = atomic_load_explicit(&b->last_taken, memory_order_relaxed);
 
-static void set_checked(struct js_cached *e, uint32_t off) {
-    uint32_t bit = off >> JS_CHECK_SHIFT;
-    if (e->checked && bit < e->checked_bits)
-        atomic_fetch_or_explicit(&e->checked[bit >> 6], 1ull << (bit & 63), memory_order_relaxed);
+    if (!e->checked || last == slot)
+        return;
+    atomic_store_explicit(&b->last_taken, slot, memory_order_relaxed);
+    if ((slot + 1 == at->slots->count && last + 1 == slot) || (slot == 0 && last == 1))
+        atomic_store_explicit(&e->walked, true, memory_order_relaxed);
 }
 
 /* The message at p in an entry, its hash verified once while the entry lives. The reference that
@@ -309,14 +316,20 @@ static int take_view(struct js_stream *s, const struct js_place *at, struct js_c
                      const uint8_t *p, struct js_msg *ret_msg) {
     struct js_record rec;
     uint32_t off = at->slots->off[at->slot];
+    bool checked = js_cached_is_checked(e, off);
+    /* Once it was held against the index, the record's own length saves a look there (a repaired
+     * record has a wrong one). */
+    uint32_t slen = checked && !at->block->odd ? js_get16(p + 20)
+                                               : s->subjects.lines[at->slots->sid[at->slot]].len;
 
-    if (!view_slot(s, at, p, &rec) || rec.seq != js_place_seq(at))
+    if (!view_slot(at, slen, p, &rec) || rec.seq != js_place_seq(at))
         return JS_ERR_BAD_MSG;
-    if (!already_checked(e, off)) {
+    if (!checked) {
         if (!js_record_verify(&rec, &at->block->hash_key, p))
             return JS_ERR_BAD_MSG;
-        set_checked(e, off);
+        js_cached_set_checked(e, off);
     }
+    note_walk(at, e);
     *ret_msg = (struct js_msg){
         .seq = rec.seq,
         .time = rec.time,
@@ -331,36 +344,49 @@ static int take_view(struct js_stream *s, const struct js_place *at, struct js_c
     return 0;
 }
 
+int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t len,
+                         bool whole_block, struct js_cached **ret_entry, const uint8_t **ret_at) {
+    struct js_block *b = at->block;
+    uint32_t off = at->slots->off[at->slot];
+    struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
+
+    if (e && off <= e->len && len <= e->len - off) {
+        *ret_entry = e;
+        *ret_at = e->data + off;
+        return 0;
+    }
+    js_cached_unref(e);
+    if (!whole_block && !b->compressed) {
+        uint32_t last = atomic_exchange_explicit(&b->last_taken, at->slot, memory_order_relaxed);
+        bool near = last + 1 == at->slot || last == at->slot + 1;
+        unsigned step = near ? IN_ORDER : 1;
+        if (atomic_fetch_add_explicit(&b->parts, step, memory_order_relaxed) < MAX_PARTS)
+            return js_stream_block_part(s, b, off, len, ret_entry, ret_at);
+    }
+    atomic_store_explicit(&b->parts, 0, memory_order_relaxed);
+    int r = js_stream_block_bytes(s, b, &e);
+    if (r < 0)
+        return r;
+    if (off > e->len || len > e->len - off) {
+        js_cached_unref(e);
+        return JS_ERR_BAD_MSG;
+    }
+    *ret_entry = e;
+    *ret_at = e->data + off;
+    return 0;
+}
+
 int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg) {
-    struct js_block *b = at->block;
-    struct js_cached *e = NULL;
+    struct js_cached *e;
     const uint8_t *p;
-    uint32_t off = at->slots->off[at->slot], len = at->slots->len[at->slot];
-    int r;
+    uint32_t len = js_place_len(at);
 
     if (len == JS_LEN_DAMAGED)
         return JS_ERR_BAD_MSG;
-    if (whole_block || b->compressed) {
-        r = js_stream_block_bytes(s, b, &e);
-        if (r < 0)
-            return r;
-        if (off > e->len || len > e->len - off) {
-            js_cached_unref(e);
-            return JS_ERR_BAD_MSG;
-        }
-        p = e->data + off;
-    } else {
-        e = js_cache_get(s->cache, s->identity, b->number, b->version);
-        if (e && off <= e->len && len <= e->len - off) {
-            p = e->data + off;
-        } else {
-            js_cached_unref(e);
-            r = js_stream_block_part(s, b, off, len, &e, &p);
-            if (r < 0)
-                return r;
-        }
-    }
+    int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
+    if (r < 0)
+        return r;
     r = take_view(s, at, e, p, ret_msg);
     if (r < 0)
         js_cached_unref(e);

@@ -46,6 +46,8 @@ struct js_block {
     uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
     struct js_slots *slots; /* NULL: cold */
     struct js_cold *cold;   /* NULL: in memory */
+    atomic_uint parts;      /* records read by themselves since it left the cache (a hint) */
+    atomic_uint last_taken; /* slot read last (a hint) */
     bool odd;               /* damage was seen: its slots cannot be made anew */
     /* what the file looked like, for refresh */
     uint64_t st_ino;
@@ -223,6 +225,10 @@ int js_stream_block_bytes(struct js_stream *stream, struct js_block *block,
  * given holds them from *ret_at on. */
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
+/* The first len bytes of the record in a slot: from the cached block, or read by themselves. After a
+ * few of those (or if asked) the whole block is read. One reference in *ret_entry. lock held. */
+int js_stream_slot_bytes(struct js_stream *stream, const struct js_place *at, size_t len,
+                         bool whole_block, struct js_cached **ret_entry, const uint8_t **ret_at);
 /* The message in a slot; hash verified. One reference in ret_msg->owner. lock held. */
 int js_stream_slot_msg(struct js_stream *stream, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg);
