@@ -66,16 +66,31 @@ static bool lives(const struct js_cold *cold, js_seq_t seq) {
     return seq >= cold->first && seq <= cold->upto && !js_seqset_has(&cold->deleted, seq);
 }
 
+#define AHEAD 32
+
+static uint32_t look_ahead(const struct js_stream *s, const struct js_scan_rec *rec,
+                           const uint8_t *bytes) {
+    return js_subjects_ahead(&s->subjects, (const char *)bytes + rec->off + JS_RECORD_HEAD,
+                             rec->subject_len);
+}
+
 /* Adds what lives of a walked block. CORRUPT when it is not what is known of it. */
 static int add_records(struct js_stream *s, struct js_block *b, const struct js_scan *scan,
                        const uint8_t *bytes, struct js_slots *slots) {
-    struct tails tails;
+    struct tails tails = {0};
+    uint32_t hashes[AHEAD] = {0};
     uint64_t msgs = 0, size = 0;
     js_seq_t highest = 0;
     int r = make_tails(s->env, scan->count, &tails);
 
+    for (size_t i = 0; i < AHEAD && i < scan->count; i++)
+        hashes[i] = look_ahead(s, &scan->recs[i], bytes);
     for (size_t i = 0; i < scan->count && r == 0; i++) {
         const struct js_scan_rec *sr = &scan->recs[i];
+        uint32_t hash = hashes[i % AHEAD];
+        (void)js_subjects_nearer(&s->subjects, hashes[(i + AHEAD / 2) % AHEAD]);
+        if (i + AHEAD < scan->count)
+            hashes[i % AHEAD] = look_ahead(s, &scan->recs[i + AHEAD], bytes);
         js_seq_t seq = sr->seq & JS_SEQ_MASK;
         if ((sr->seq & JS_SEQ_TOMBSTONE) || seq == 0 || seq <= highest)
             continue;
@@ -84,7 +99,7 @@ static int add_records(struct js_stream *s, struct js_block *b, const struct js_
             continue;
         const char *name = (const char *)bytes + sr->off + JS_RECORD_HEAD;
         struct js_slot_value v = {.off = sr->off, .len = sr->len, .hlen = sr->hdr_len};
-        v.sid = js_subjects_find(&s->subjects, name, sr->subject_len);
+        v.sid = js_subjects_find_hashed(&s->subjects, hash, name, sr->subject_len);
         uint32_t slot;
         r = v.sid == JS_NO_ID ? JS_ERR_CORRUPT : js_slots_append(slots, s->env, seq, &v, &slot);
         if (r < 0)

@@ -18,6 +18,8 @@
 /* Lost sequences that get a slot of their own, per block; more are only counted. */
 #define MAX_LOST_SLOTS (1u << 20)
 
+#define JS_AHEAD 32
+
 struct ingest {
     struct js_stream *s;
     struct js_block *b;
@@ -37,6 +39,8 @@ struct ingest {
     js_seq_t hint;
     enum js_damage_kind hurt_kind;
     const char *what;
+    /* of the next records, by index modulo JS_AHEAD: hashes and probable ids of their subjects */
+    uint32_t hashes[JS_AHEAD], ids[JS_AHEAD];
     uint64_t lost_slots;
     uint64_t counted; /* messages that the index had counted */
     size_t damage; /* next entry of scan->damages */
@@ -405,7 +409,8 @@ static int take_message(struct ingest *in, size_t i, const struct js_scan_rec *s
     if (in->prior->counted && spoken)
         uncount(in, &rec);
     /* Most subjects were met before: one look into the table then does for all. */
-    uint32_t sid = js_subjects_find(&in->s->subjects, (const char *)rec.subject, rec.subject_len);
+    uint32_t sid = js_subjects_find_hashed(&in->s->subjects, in->hashes[i % JS_AHEAD],
+                                           (const char *)rec.subject, rec.subject_len);
     if (sid != JS_NO_ID)
         return add_known(in->s, in->b, &rec, sr->off, sid);
     int r = check_subject(in, sr, &rec);
@@ -530,6 +535,37 @@ static int ingest_unreadable(struct ingest *in, js_seq_t next_first) {
     return r;
 }
 
+/* Asks for the memory that record i will touch: the place of its subject in the table ... */
+static void look_ahead(struct ingest *in, size_t i) {
+    const struct js_scan_rec *sr = &in->scan->recs[i];
+    const char *name = (const char *)in->scan->data.data + sr->off + JS_RECORD_HEAD;
+
+    in->hashes[i % JS_AHEAD] = js_subjects_ahead(&in->s->subjects, name, sr->subject_len);
+}
+
+/* ... then its line, then the link of the message before it. */
+static void look_nearer(struct ingest *in, size_t i) {
+    const struct js_subjects *su = &in->s->subjects;
+    size_t line = i + JS_AHEAD / 2, link = i + JS_AHEAD / 4, bi;
+
+    if (line < in->scan->count)
+        in->ids[line % JS_AHEAD] = js_subjects_nearer(su, in->hashes[line % JS_AHEAD]);
+    if (link >= in->scan->count || i < JS_AHEAD)
+        return;
+    uint32_t id = in->ids[link % JS_AHEAD];
+    if (id >= su->count)
+        return;
+    js_seq_t last = su->lines[id].last;
+    struct js_block *b = in->b;
+    if (b->slots->count == 0 || last < js_slot_seq(b->slots, 0))
+        b = js_stream_block_of(in->s, last, &bi);
+    if (!b || !b->slots || b->slots->sparse || last < b->slots->base ||
+        last - b->slots->base >= b->slots->count)
+        return;
+    __builtin_prefetch(&b->slots->next[last - b->slots->base], 1);
+    __builtin_prefetch(&b->slots->len[last - b->slots->base]);
+}
+
 int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_key *key,
                      const struct js_block_prior *prior, js_seq_t next_first,
                      struct js_tombs *tombs) {
@@ -551,12 +587,17 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     int room = js_slots_reserve(in.b->slots, s->env, scan->count);
     if (room < 0)
         return room;
+    for (size_t i = 0; i < JS_AHEAD && i < scan->count; i++)
+        look_ahead(&in, i);
     for (size_t i = 0; i < scan->count; i++) {
+        look_nearer(&in, i);
         int r = note_damage(&in, i);
         if (r == 0)
             r = take_record(&in, i);
         if (r < 0)
             return r;
+        if (i + JS_AHEAD < scan->count)
+            look_ahead(&in, i + JS_AHEAD);
     }
     if (scan->count) {
         const struct js_scan_rec *last = &scan->recs[scan->count - 1];

@@ -321,9 +321,33 @@ uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, 
     return probe(subjects, hash, name, len, &id) ? id : JS_NO_ID;
 }
 
-void js_subjects_prefetch(const struct js_subjects *subjects, const char *name, size_t len) {
+uint32_t js_subjects_find_hashed(const struct js_subjects *subjects, uint32_t hash,
+                                 const char *name, size_t len) {
+    uint32_t id;
+
     if (subjects->num_groups == 0)
-        return;
-    uint32_t g = group_of(subjects, hash_name(subjects->seed, name, len));
-    __builtin_prefetch(subjects->table + (size_t)g * GROUP_SLOTS);
+        return JS_NO_ID;
+    return probe(subjects, hash, name, len, &id) ? id : JS_NO_ID;
+}
+
+uint32_t js_subjects_ahead(const struct js_subjects *subjects, const char *name, size_t len) {
+    uint32_t hash = hash_name(subjects->seed, name, len);
+
+    if (subjects->num_groups)
+        __builtin_prefetch(subjects->table + (size_t)group_of(subjects, hash) * GROUP_SLOTS);
+    return hash;
+}
+
+uint32_t js_subjects_nearer(const struct js_subjects *subjects, uint32_t hash) {
+    if (subjects->num_groups == 0)
+        return JS_NO_ID;
+    const uint64_t *group = subjects->table + (size_t)group_of(subjects, hash) * GROUP_SLOTS;
+    for (unsigned i = 0; i < GROUP_SLOTS && group[i]; i++) {
+        if (group[i] >> 32 == hash) {
+            uint32_t id = (uint32_t)group[i] - 1;
+            __builtin_prefetch(&subjects->lines[id]);
+            return id;
+        }
+    }
+    return JS_NO_ID;
 }

@@ -59,8 +59,17 @@ int js_subjects_reserve(struct js_subjects *subjects, size_t more);
 void js_subjects_forget_msgs(struct js_subjects *subjects);
 /* The id, or JS_NO_ID. */
 uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, size_t len);
-/* Hints the cache about a name that will be interned soon (batch ingestion). */
-void js_subjects_prefetch(const struct js_subjects *subjects, const char *name, size_t len);
+/*
+ * Looking up many names: the memory that a lookup touches is asked for while others are looked up.
+ * First js_subjects_ahead() for a name some places ahead, which gives its hash; a few places later
+ * js_subjects_nearer() with the hash; then js_subjects_find_hashed(). A hash from before the table was
+ * seeded anew finds nothing: who gets JS_NO_ID asks js_subjects_intern or js_subjects_find.
+ */
+uint32_t js_subjects_ahead(const struct js_subjects *subjects, const char *name, size_t len);
+/* Returns the id that the name probably has, or JS_NO_ID. */
+uint32_t js_subjects_nearer(const struct js_subjects *subjects, uint32_t hash);
+uint32_t js_subjects_find_hashed(const struct js_subjects *subjects, uint32_t hash,
+                                 const char *name, size_t len);
 
 static inline const char *js_subject_name(const struct js_subject_line *line) {
     return line->len <= sizeof line->name.text ? line->name.text : line->name.ptr;

@@ -59,7 +59,7 @@ static int add_subjects(struct js_stream *s) {
         const struct js_index_subject *is = &ix->subjects[i];
         uint32_t id;
         if (i + AHEAD < ix->num_subjects)
-            js_subjects_prefetch(&s->subjects, is[AHEAD].name, is[AHEAD].len);
+            (void)js_subjects_ahead(&s->subjects, is[AHEAD].name, is[AHEAD].len);
         r = js_subjects_intern(&s->subjects, is->name, is->len, &id);
         if (r < 0)
             break;
