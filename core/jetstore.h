@@ -500,12 +500,13 @@ JS_API int js_stream_list_tokens(struct js_stream *stream, const char *prefix, s
 /* Live messages of exactly this subject: count, first, last. MSG_NOT_FOUND if none. */
 JS_API int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
                              struct js_subject_state *ret_state);
-/* Calls fn for every live subject that matches, in byte order. */
+/* Calls fn for every live subject that matches, in token order: '.' sorts before everything else, so
+ * that a subject is followed by what lies below it. */
 JS_API int js_stream_subjects(struct js_stream *stream, const struct js_filter *filter,
                               int (*fn)(void *ctx, const char *subject, size_t len,
                                         const struct js_subject_state *state),
                               void *ctx);
-/* Calls fn with the number of live messages of every live subject that matches, in byte order. With
+/* Calls fn with the number of live messages of every live subject that matches, in token order. With
  * index.db no block is read. */
 JS_API int js_stream_subject_totals(struct js_stream *stream, const struct js_filter *filter,
                                     int (*fn)(void *ctx, const char *subject, size_t len,

@@ -7,6 +7,11 @@
 
 #include "core/jetstore.h"
 
+/* Lack of memory or of descriptors: it says nothing about the files, and is never told as damage. */
+static inline bool js_is_shortage(int r) {
+    return r == JS_ERR_NOMEM || r == JS_ERR_TOO_MANY_FILES;
+}
+
 static inline void *js_malloc(const struct js_env *env, size_t size) {
     return env->alloc->realloc(env->alloc->ctx, NULL, size ? size : 1);
 }

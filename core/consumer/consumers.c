@@ -95,22 +95,28 @@ static int load_key(struct js_stream *s, const char *name, struct loaded *c) {
             trouble(c, s->has_seed ? JS_HEALTH_DAMAGED : JS_HEALTH_WRONG_KEY, "meta.key",
                     s->has_seed ? "the key that opens the stream does not open it"
                                 : "the key does not open this consumer");
-        else if (r < 0 && r != JS_ERR_NOMEM)
+        else if (r < 0 && !js_is_shortage(r))
             trouble(c, JS_HEALTH_DAMAGED, "meta.key", js_err_text(r));
-    } else if (r != JS_ERR_NO_ENTRY && r != JS_ERR_NOMEM) {
+    } else if (r != JS_ERR_NO_ENTRY && !js_is_shortage(r)) {
         trouble(c, JS_HEALTH_DAMAGED, "meta.key", js_err_text(r));
     }
     js_buf_done(&file);
-    return r == JS_ERR_NOMEM ? r : 0;
+    return js_is_shortage(r) ? r : 0;
 }
 
-/* Plaintext of a file that may be sealed with the consumer's seed. */
+/* Plaintext of a file that may be sealed with the consumer's seed. One nonce in 256 begins as the
+ * plain form does: that is only looked for where nothing opens. */
 static int open_sealed(const struct loaded *c, const struct js_buf *in, uint8_t plain_first,
                        struct js_buf *out) {
-    if (c->encrypted && !(in->len && in->data[0] == plain_first)) {
-        if (!c->has_key)
-            return JS_ERR_NO_KEY;
-        return js_unseal(c->key.cipher, c->key.seed, in->data, in->len, out);
+    bool like_plain = in->len && in->data[0] == plain_first;
+
+    if (c->encrypted && !c->has_key && !like_plain)
+        return JS_ERR_NO_KEY;
+    if (c->encrypted && c->has_key) {
+        int r = js_unseal(c->key.cipher, c->key.seed, in->data, in->len, out);
+        if (r != JS_ERR_CORRUPT || !like_plain)
+            return r;
+        out->len = 0;
     }
     js_buf_append(out, in->data, in->len);
     return out->failed ? JS_ERR_NOMEM : 0;
@@ -124,7 +130,7 @@ static int load_config(struct js_stream *s, const char *name, struct loaded *c) 
         r = JS_ERR_TORN;
     if (r == 0)
         r = open_sealed(c, &file, '{', &c->config);
-    if (r < 0 && r != JS_ERR_NOMEM && r != JS_ERR_NO_KEY)
+    if (r < 0 && !js_is_shortage(r) && r != JS_ERR_NO_KEY)
         trouble(c, JS_HEALTH_DAMAGED, "meta.inf", js_err_text(r));
     if (r == 0) {
         char key_name[600], want[17];
@@ -160,14 +166,14 @@ static int load_state(struct js_stream *s, const char *name, struct loaded *c) {
         r = js_consumer_state_decode(s->env, plain.data, plain.len, &c->state);
     if (r == 0) {
         c->info.has_state = true;
-    } else if (r != JS_ERR_NOMEM && r != JS_ERR_NO_KEY) {
+    } else if (!js_is_shortage(r) && r != JS_ERR_NO_KEY) {
         trouble(c, r == JS_ERR_UNKNOWN_FORMAT ? JS_HEALTH_UNKNOWN_FORMAT : JS_HEALTH_DAMAGED,
                 "o.dat", r == JS_ERR_TORN ? "empty or cut off" : js_err_text(r));
     }
 out:
     js_buf_done(&file);
     js_buf_done(&plain);
-    return r == JS_ERR_NOMEM ? r : 0;
+    return js_is_shortage(r) ? r : 0;
 }
 
 /* Messages above what was delivered that the consumer's filters select. */

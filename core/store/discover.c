@@ -18,21 +18,21 @@ void js_why(char *ret_why, size_t why_size, const char *format, ...) {
     va_end(ap);
 }
 
-static bool is_dir(const struct js_env *env, int fd, const char *name) {
+/* 1 if the entry is of this type, 0 if not or not there; an error when nobody can tell. */
+static int is_type(const struct js_env *env, int fd, const char *name, mode_t type) {
     struct stat st;
-    return env->io->stat(env->io->ctx, fd, name, &st) == 0 && S_ISDIR(st.st_mode);
-}
+    int r = env->io->stat(env->io->ctx, fd, name, &st);
 
-static bool is_file(const struct js_env *env, int fd, const char *name) {
-    struct stat st;
-    return env->io->stat(env->io->ctx, fd, name, &st) == 0 && S_ISREG(st.st_mode);
+    if (r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    return r < 0 ? js_err_from_errno(-r) : (st.st_mode & S_IFMT) == type;
 }
 
 struct probe {
     const struct js_env *env;
     int fd;
-    bool any;          /* an entry at all */
-    bool any_streams;  /* a child directory that holds streams/ */
+    bool any;         /* an entry at all */
+    bool any_streams; /* a child directory that holds streams/ */
     bool any_block;
 };
 
@@ -43,17 +43,21 @@ static int probe_child(void *arg, const char *name) {
     if (js_block_number_of(name, ".blk"))
         p->any_block = true;
     int fd = p->env->io->open_dir(p->env->io->ctx, p->fd, name);
-    if (fd >= 0) {
-        p->any_streams |= is_dir(p->env, fd, "streams");
-        p->env->io->close(p->env->io->ctx, fd);
-    }
-    return p->any_streams;
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -EIO || fd == -EINTR)
+        return js_err_from_errno(-fd);
+    if (fd < 0)
+        return 0; /* a file, or somebody else's */
+    int r = is_type(p->env, fd, "streams", S_IFDIR);
+    p->env->io->close(p->env->io->ctx, fd);
+    p->any_streams |= r == 1;
+    return r;
 }
 
-static struct probe probe(const struct js_env *env, int fd) {
-    struct probe p = {.env = env, .fd = fd};
-    (void)env->io->list(env->io->ctx, fd, probe_child, &p);
-    return p;
+/* What lies in a directory, up to the first that tells. */
+static int probe(const struct js_env *env, int fd, struct probe *ret) {
+    *ret = (struct probe){.env = env, .fd = fd};
+    int r = js_io_result(env->io->list(env->io->ctx, fd, probe_child, ret));
+    return r < 0 ? r : 0;
 }
 
 /* Name of the n-th directory from the end of an absolute path (1 = last). */
@@ -164,42 +168,77 @@ static int open_backup(struct js_store *s, int dirfd, const char *name, char *re
     return s->stream && s->account ? 0 : JS_ERR_NOMEM;
 }
 
-static int judge_dir(struct js_store *s, const char *source, char *ret_why, size_t why_size) {
-    const struct js_env *env = s->env;
+/* What kind of source the directory is by the names in it: 1 and the kind (for a backup its file), 0
+ * if none of these names is there. */
+static int kind_by_names(struct js_store *s, const char **ret_backup) {
+    static const struct {
+        const char *name;
+        mode_t type;
+        enum js_source_kind kind;
+    } marks[] = {
+        {"jetstream", S_IFDIR, JS_SOURCE_STORE},
+        {"streams", S_IFDIR, JS_SOURCE_ACCOUNT},
+        {"meta.inf", S_IFREG, JS_SOURCE_STREAM}, /* with msgs/ */
+        {"stream.tar.s2", S_IFREG, JS_SOURCE_BACKUP},
+        {"stream.arc.s2", S_IFREG, JS_SOURCE_BACKUP},
+    };
 
-    if (is_dir(env, s->fd, "jetstream")) {
-        s->kind = JS_SOURCE_STORE;
-        return 0;
-    }
-    if (is_dir(env, s->fd, "streams")) {
-        s->kind = JS_SOURCE_ACCOUNT;
-        return names_by_path(s, source);
-    }
-    bool msgs = is_dir(env, s->fd, "msgs");
-    if (msgs && is_file(env, s->fd, "meta.inf")) {
-        s->kind = JS_SOURCE_STREAM;
-        return names_by_path(s, source);
-    }
-    if (is_file(env, s->fd, "stream.tar.s2"))
-        return open_backup(s, s->fd, "stream.tar.s2", ret_why, why_size);
-    if (is_file(env, s->fd, "stream.arc.s2"))
-        return open_backup(s, s->fd, "stream.arc.s2", ret_why, why_size);
-    struct probe p = probe(env, s->fd);
-    if (p.any_streams) {
-        s->kind = JS_SOURCE_JETSTREAM;
-        return 0;
-    }
-    if (msgs) {
-        int fd = env->io->open_dir(env->io->ctx, s->fd, "msgs");
-        if (fd >= 0) {
-            struct probe m = probe(env, fd);
-            env->io->close(env->io->ctx, fd);
-            if (m.any_block) {
-                s->kind = JS_SOURCE_STREAM;
-                return names_by_path(s, source);
-            }
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        int r = is_type(s->env, s->fd, marks[i].name, marks[i].type);
+        if (r == 1 && marks[i].kind == JS_SOURCE_STREAM)
+            r = is_type(s->env, s->fd, "msgs", S_IFDIR);
+        if (r < 0)
+            return r;
+        if (r == 1) {
+            s->kind = marks[i].kind;
+            *ret_backup = marks[i].name;
+            return 1;
         }
     }
+    return 0;
+}
+
+/* A directory without these names: accounts below it, or blocks of a stream that lost its meta.inf?
+ * 1 and the kind, 0 if neither. */
+static int kind_by_content(struct js_store *s, struct probe *p) {
+    const struct js_env *env = s->env;
+    struct probe m;
+    int r = probe(env, s->fd, p);
+
+    if (r == 0 && p->any_streams) {
+        s->kind = JS_SOURCE_JETSTREAM;
+        return 1;
+    }
+    if (r == 0)
+        r = is_type(env, s->fd, "msgs", S_IFDIR);
+    if (r <= 0)
+        return r;
+    int fd = env->io->open_dir(env->io->ctx, s->fd, "msgs");
+    if (fd < 0)
+        return js_err_from_errno(-fd);
+    r = probe(env, fd, &m);
+    env->io->close(env->io->ctx, fd);
+    if (r < 0 || !m.any_block)
+        return r;
+    s->kind = JS_SOURCE_STREAM;
+    return 1;
+}
+
+static int judge_dir(struct js_store *s, const char *source, char *ret_why, size_t why_size) {
+    const char *backup = NULL;
+    struct probe p = {0};
+    int r = kind_by_names(s, &backup);
+
+    if (r == 0)
+        r = kind_by_content(s, &p);
+    if (r < 0)
+        return r;
+    if (r == 1 && s->kind == JS_SOURCE_BACKUP)
+        return open_backup(s, s->fd, backup, ret_why, why_size);
+    if (r == 1)
+        return s->kind == JS_SOURCE_ACCOUNT || s->kind == JS_SOURCE_STREAM
+                   ? names_by_path(s, source)
+                   : 0;
     if (!p.any && (s->options.flags & JS_OPEN_RW) && (s->options.flags & JS_OPEN_CREATE)) {
         s->kind = JS_SOURCE_STORE;
         return make_store(s);

@@ -129,9 +129,9 @@ static int get_bytes(struct js_stream *s, struct js_block *b, struct js_cached *
         r = js_stream_block_bytes(s, b, ret);
     if (r == 0 && verdict == JS_SCAN_OK)
         b->cold->prepared = true;
-    else if (!b->cold->prepared)
+    else if (b->cold->unread && !b->cold->prepared)
         js_block_forget_key(s, b);
-    if (r == JS_ERR_NOMEM || r == JS_ERR_TOO_MANY_FILES)
+    if (js_is_shortage(r) || (r == JS_ERR_IO && !b->cold->unread))
         return r;
     return r < 0 || verdict != JS_SCAN_OK ? JS_ERR_CORRUPT : 0;
 }

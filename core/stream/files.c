@@ -30,10 +30,11 @@ static int stop_at_block(void *arg, const char *name) {
 
 /* A purge of 2.14 and later stages the new directory; when it already holds a block, servers put it
  * in the place of msgs at their next start, so it is what the stream holds. */
-static void open_msgs(struct js_files *files) {
+static int open_msgs(struct js_files *files) {
     const struct js_io *io = files->env->io;
     int fd = io->open_dir(io->ctx, files->dirfd, "__new_msgs__");
 
+    files->msgs_fd = -1;
     files->msgs_name = "__new_msgs__";
     if (fd >= 0 && io->list(io->ctx, fd, stop_at_block, NULL) != 1) {
         io->close(io->ctx, fd);
@@ -43,7 +44,13 @@ static void open_msgs(struct js_files *files) {
         files->msgs_name = "msgs";
         fd = io->open_dir(io->ctx, files->dirfd, "msgs");
     }
-    files->msgs_fd = fd < 0 ? -1 : fd;
+    /* No directory at all is told as damage of the stream. */
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+        return 0;
+    if (fd < 0)
+        return js_err_from_errno(-fd);
+    files->msgs_fd = fd;
+    return 0;
 }
 
 int js_files_open_dir(const struct js_env *env, int parent_fd, const char *name,
@@ -53,8 +60,10 @@ int js_files_open_dir(const struct js_env *env, int parent_fd, const char *name,
     if (fd < 0)
         return js_err_from_errno(-fd);
     *ret_files = (struct js_files){.env = env, .dirfd = fd, .msgs_fd = -1};
-    open_msgs(ret_files);
-    return 0;
+    int r = open_msgs(ret_files);
+    if (r < 0)
+        js_files_close(ret_files);
+    return r;
 }
 
 int js_files_reopen_msgs(struct js_files *files) {
@@ -62,8 +71,8 @@ int js_files_reopen_msgs(struct js_files *files) {
         return 0;
     if (files->msgs_fd >= 0)
         files->env->io->close(files->env->io->ctx, files->msgs_fd);
-    open_msgs(files);
-    return files->msgs_fd < 0 ? JS_ERR_NO_ENTRY : 0;
+    int r = open_msgs(files);
+    return r == 0 && files->msgs_fd < 0 ? JS_ERR_NO_ENTRY : r;
 }
 
 void js_files_open_backup(struct js_backup *backup, struct js_files *ret_files) {

@@ -159,7 +159,7 @@ static int judge(struct js_stream *s, const uint32_t *numbers, size_t count) {
         return 0;
     }
     int r = last_bytes(s, ix->last_block, sum);
-    if (r == JS_ERR_NOMEM)
+    if (js_is_shortage(r))
         return r;
     s->index_fresh = r == 0 && memcmp(sum, ix->last_sum, 8) == 0 &&
                      (count == 0 || numbers[count - 1] <= ix->last_block);
@@ -207,7 +207,7 @@ int js_stream_load_index(struct js_stream *s, const uint32_t *numbers, size_t co
         goto out;
     }
     if (r < 0) {
-        if (r != JS_ERR_NOMEM)
+        if (!js_is_shortage(r))
             r = report_index(s, JS_HEALTH_DAMAGED, js_err_text(r));
         goto out;
     }

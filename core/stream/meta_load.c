@@ -60,7 +60,7 @@ static int load_seed(struct js_stream *s) {
     }
     if (r < 0) {
         js_buf_done(&file);
-        if (r == JS_ERR_NOMEM)
+        if (js_is_shortage(r))
             return r;
         s->encrypted = true;
         return report_file(s, JS_HEALTH_DAMAGED, "meta.key", js_err_text(r));
@@ -98,7 +98,7 @@ static int check_sum(struct js_stream *s, const struct js_buf *stored) {
         r = s->files.backup ? 0
                             : report_file(s, JS_HEALTH_DAMAGED, "meta.sum",
                                           "missing (servers skip this stream)");
-    else if (r < 0 && r != JS_ERR_NOMEM)
+    else if (r < 0 && !js_is_shortage(r))
         r = report_file(s, JS_HEALTH_DAMAGED, "meta.sum", js_err_text(r));
     js_buf_done(&sum);
     return r;
@@ -106,13 +106,18 @@ static int check_sum(struct js_stream *s, const struct js_buf *stored) {
 
 /* Plaintext of meta.inf into text; 0 with text->len 0 when it cannot be had (reported). */
 static int open_text(struct js_stream *s, const struct js_buf *stored, struct js_buf *text) {
-    if (!s->encrypted || (stored->len && stored->data[0] == '{')) {
+    /* One nonce in 256 begins like JSON: plain text is only looked for where nothing opens. */
+    bool like_json = stored->len && stored->data[0] == '{';
+    int r = JS_ERR_CORRUPT;
+    if (s->encrypted && s->has_seed)
+        r = js_unseal(s->seed.cipher, s->seed.seed, stored->data, stored->len, text);
+    if (r == JS_ERR_CORRUPT && (!s->encrypted || like_json)) {
+        text->len = 0;
         js_buf_append(text, stored->data, stored->len);
         return text->failed ? JS_ERR_NOMEM : 0;
     }
     if (!s->has_seed)
         return 0;
-    int r = js_unseal(s->seed.cipher, s->seed.seed, stored->data, stored->len, text);
     if (r == JS_ERR_CORRUPT) {
         text->len = 0;
         /* The seed opened, so the server key is right: a server that lost it wrote a new seed. */
@@ -155,7 +160,7 @@ int js_stream_load_meta(struct js_stream *s) {
     if (r < 0)
         return r;
     r = js_files_slurp(&s->files, "meta.inf", JS_MAX_META_FILE, &stored);
-    if (r == JS_ERR_NOMEM)
+    if (js_is_shortage(r))
         goto out;
     if (r < 0) {
         r = report_file(s, JS_HEALTH_DAMAGED, "meta.inf",

@@ -164,7 +164,7 @@ static int load_idx(struct js_stream *s, uint32_t number, const struct js_scan_i
         *ret_found = true;
     } else if (r == JS_ERR_NO_ENTRY) {
         r = 0;
-    } else if (r != JS_ERR_NOMEM) {
+    } else if (!js_is_shortage(r)) {
         struct js_problem p = {.verdict = file.len ? JS_HEALTH_DAMAGED : JS_HEALTH_TORN_TAIL,
                                .file = path};
         r = js_stream_report(s, &p, "cannot be used: %s",
@@ -304,12 +304,13 @@ int js_stream_find_first(struct js_stream *s) {
         s->first_seq = s->last_seq ? s->last_seq + 1 : 0;
     } else if (r == 1) {
         s->first_seq = js_place_seq(&at);
-        /* A first message that cannot be read any more has no time. */
-        if (js_stream_slot_msg(s, &at, false, &msg) == 0) {
+        r = js_stream_slot_msg(s, &at, false, &msg);
+        if (r == 0) {
             s->first_time = msg.time;
             js_msg_release(&msg);
+        } else if (r == JS_ERR_BAD_MSG) {
+            r = 0; /* it has no time that could be trusted */
         }
-        r = 0;
     }
     js_place_done(s, &at);
     return r;
@@ -403,15 +404,14 @@ int js_stream_scan_locked(struct js_stream *s) {
     if (r < 0)
         return r;
     bool same = r;
-    if (!same) {
+    r = js_stream_reload(s, true, same);
+    if (r < 0)
+        return r;
+    if (!same)
         s->generation++;
+    if (!same || s->msgs != msgs || s->lost)
         s->removals++;
-    }
-    js_stream_unload(s, same);
-    r = js_stream_load(s, true);
-    if (s->msgs != msgs || s->lost)
-        s->removals++;
-    return r;
+    return 0;
 }
 
 int js_stream_lock_scanned(struct js_stream *stream) {

@@ -33,7 +33,7 @@ int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_ke
     if (r < 0) {
         js_buf_done(&file);
         *ret_verdict = JS_SCAN_BAD_KEY_FILE;
-        return r == JS_ERR_NOMEM ? r : 0;
+        return js_is_shortage(r) ? r : 0;
     }
     struct js_block_key *key = js_malloc(s->env, sizeof *key);
     if (!key) {
@@ -108,7 +108,8 @@ int js_stream_scan_block(struct js_stream *s, uint32_t number, struct js_block_k
     if (r < 0)
         return r;
     r = read_raw(s, number, scan);
-    if (r == JS_ERR_NOMEM)
+    /* These say nothing about the block. */
+    if (js_is_shortage(r))
         return r;
     if (r == JS_ERR_TOO_BIG) {
         scan->verdict = JS_SCAN_UNKNOWN;
@@ -140,11 +141,12 @@ static void ignore_bad(void *ctx, const struct js_s2_bad *bad) {
 static int decompress_entry(struct js_stream *s, const struct js_block *b, struct js_cached *e) {
     struct js_buf out = {.env = s->env};
 
-    (void)js_buf_reserve(&out, b->raw_size ? b->raw_size : 1);
-    int r = js_cmp_decode(e->data, e->len, JS_MAX_BLOCK_FILE, &out, ignore_bad, NULL);
-    if (r == JS_ERR_NOMEM) {
+    int r = js_buf_reserve(&out, b->raw_size ? b->raw_size : 1);
+    if (r == 0)
+        r = js_cmp_decode(e->data, e->len, JS_MAX_BLOCK_FILE, &out, ignore_bad, NULL);
+    if (r == JS_ERR_NOMEM || out.failed) {
         js_buf_done(&out);
-        return r;
+        return JS_ERR_NOMEM;
     }
     js_free(s->env, e->data);
     e->data = out.data;

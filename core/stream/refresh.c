@@ -115,13 +115,15 @@ static int read_tail(struct js_stream *s) {
 }
 
 static int read_anew(struct js_stream *s) {
-    uint64_t removals = s->removals;
-
-    (void)js_files_reopen_msgs(&s->files);
-    js_stream_unload(s, false);
-    s->removals = removals + 1;
-    s->generation++;
-    return js_stream_load(s, false);
+    /* A directory that is gone is for the reading to tell. */
+    int r = js_files_reopen_msgs(&s->files);
+    if (r == 0 || r == JS_ERR_NO_ENTRY)
+        r = js_stream_reload(s, false, false);
+    if (r == 0) {
+        s->removals++;
+        s->generation++;
+    }
+    return r;
 }
 
 int js_stream_is_same(struct js_stream *s) {

@@ -180,6 +180,9 @@ void js_stream_clear_problems(struct js_stream *stream);
 /* Reads the stream in (all but its identity is zero): what index.db describes is taken from there
  * unless scan is true. */
 int js_stream_load(struct js_stream *stream, bool scan);
+/* Reads it in again; on failure it stays as it was (reload.c). keep_subjects: their ids stay. lock held
+ * for writing. */
+int js_stream_reload(struct js_stream *stream, bool scan, bool keep_subjects);
 /* js_stream_scan() with the lock held for writing. */
 int js_stream_scan_locked(struct js_stream *stream);
 /* Takes the lock for reading, with every block read (see js_stream_scan). */

@@ -125,7 +125,7 @@ static int look_at_last(struct js_stream *s) {
     int r = js_files_stat(&s->files, js_block_file(path, b->number), &st);
     if (r == 0)
         b->file_size = (uint64_t)st.st_size;
-    return r == JS_ERR_NOMEM ? r : 0;
+    return js_is_shortage(r) ? r : 0;
 }
 
 int js_unread_add(struct js_stream *s, const uint32_t *numbers, size_t count, size_t *ret_taken) {

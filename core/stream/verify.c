@@ -118,7 +118,7 @@ static int check_small(struct js_stream *s, const char *path,
     js_buf_done(&file);
     if (r == 0 || r == JS_ERR_NO_ENTRY)
         return 0;
-    if (r == JS_ERR_NOMEM)
+    if (js_is_shortage(r))
         return r;
     return report(s, path,
                   r == JS_ERR_UNKNOWN_FORMAT ? JS_HEALTH_UNKNOWN_FORMAT : JS_HEALTH_DAMAGED,
@@ -160,7 +160,7 @@ static int see_name(void *ctx, const char *name) {
         if (r == 0)
             r = js_block_fss_check(file.data, file.len, &key);
         js_buf_done(&file);
-        if (r == JS_ERR_NOMEM)
+        if (js_is_shortage(r))
             return r;
         if (r < 0)
             return report(l->s, path, JS_HEALTH_DAMAGED, "damaged (a cache; servers rebuild it)");

@@ -282,13 +282,8 @@ static int put_meta(struct plan *p) {
         if (make_key(p, "S", "meta.key", &key) < 0)
             return -1;
         memcpy(p->seed, key.seed, sizeof p->seed);
-        /* A nonce that begins like a plain configuration is taken for one. */
-        do {
-            out.len = 0;
-            if (js_seal(out.env, p->cipher, p->seed, (const uint8_t *)text, sizeof text - 1,
-                        &out) < 0)
-                return -1;
-        } while (out.data[0] == '{');
+        if (js_seal(out.env, p->cipher, p->seed, (const uint8_t *)text, sizeof text - 1, &out) < 0)
+            return -1;
     } else {
         js_buf_append(&out, text, sizeof text - 1);
     }

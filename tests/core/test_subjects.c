@@ -101,7 +101,11 @@ static void intern_checked(struct js_subjects *s, struct model *m, const char *n
     uint32_t id;
     uint32_t before = js_subjects_find(s, name, len);
 
-    js_subjects_prefetch(s, name, len);
+    uint32_t hash = js_subjects_ahead(s, name, len);
+    assert_int_equal(js_subjects_find_hashed(s, hash, name, len), before);
+    /* Probably the one; never one that does not exist. */
+    uint32_t near = js_subjects_nearer(s, hash);
+    assert_true(near == JS_NO_ID || near < s->count);
     assert_int_equal(js_subjects_intern(s, name, len, &id), 0);
     if (before != JS_NO_ID) {
         assert_int_equal(id, before);
