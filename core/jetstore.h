@@ -481,6 +481,14 @@ JS_API int js_iter_open(struct js_stream *stream, const struct js_filter *filter
 JS_API void js_iter_close(struct js_iter *iter);
 /* First match with sequence >= from: 0, EOF, or BAD_MSG (ret_msg->seq set; go on at seq + 1). */
 JS_API int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg);
+/*
+ * The same for many: consecutive matches of one block into ret_msgs (room for max >= 1), until they
+ * are max or their headers and payloads reach max_bytes; *ret_n gets how many, at least 1 if 0 is
+ * returned. A batch ends before a damaged message; BAD_MSG when the first one is (ret_msgs[0].seq
+ * set, *ret_n 0). A long scan reads the next block in a second thread of its own meanwhile.
+ */
+JS_API int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
+                              struct js_msg *ret_msgs, size_t max, size_t *ret_n);
 
 /* ---- subjects ------------------------------------------------------------------------------ */
 

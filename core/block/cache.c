@@ -185,11 +185,26 @@ static void make_newest(struct js_cache *cache, struct js_cached *e) {
     push_newest(cache, e);
 }
 
-/* Unlinks entries from the old end until the budget holds, passing over each one that was used once;
- * returns them chained by next. The newest stays. */
+/* Takes out what was walked through, as long as the budget is passed; the newest stays. */
+static struct js_cached *evict_walked(struct js_cache *cache) {
+    struct js_cached *gone = NULL;
+
+    for (struct js_cached *e = cache->oldest, *prev; e && cache->bytes > cache->budget; e = prev) {
+        prev = e->prev;
+        if (e == cache->newest || !atomic_load_explicit(&e->walked, memory_order_relaxed))
+            continue;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    return gone;
+}
+
+/* Unlinks entries until the budget holds: first those that were walked through, then from the old
+ * end, passing over each one that was used once; returns them chained by next. The newest stays. */
 static struct js_cached *evict(struct js_cache *cache) {
     const struct js_cached *keep = cache->newest;
-    struct js_cached *gone = NULL;
+    struct js_cached *gone = evict_walked(cache);
 
     while (cache->bytes > cache->budget && cache->oldest && cache->oldest != cache->newest) {
         struct js_cached *e = cache->oldest;
@@ -234,22 +249,6 @@ void js_cache_put(struct js_cache *cache, struct js_cached *entry) {
     gone = evict(cache);
     pthread_mutex_unlock(&cache->mu);
     js_cached_unref(old);
-    release_chain(gone);
-}
-
-void js_cache_retire(struct js_cache *cache, uint64_t owner) {
-    struct js_cached *gone = NULL;
-
-    pthread_mutex_lock(&cache->mu);
-    for (struct js_cached *e = cache->newest, *next; e; e = next) {
-        next = e->next;
-        if (e->owner != owner || !atomic_load_explicit(&e->walked, memory_order_relaxed))
-            continue;
-        take_out(cache, e);
-        e->next = gone;
-        gone = e;
-    }
-    pthread_mutex_unlock(&cache->mu);
     release_chain(gone);
 }
 

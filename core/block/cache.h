@@ -35,7 +35,7 @@ struct js_cached {
     uint32_t checked_bits;     /* 0: checked is NULL */
     struct js_spares *home; /* gets the buffer back; NULL: nobody */
     atomic_bool touched;   /* used since the last look */
-    atomic_bool walked;    /* read in order to its end: not worth keeping */
+    atomic_bool walked;    /* read in order to its end: the first to go */
     js_time_t used;        /* guarded by the cache's lock */
     struct js_cached *prev, *next, *chain; /* guarded by the cache's lock */
     bool in_cache;
@@ -95,8 +95,6 @@ struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t 
                                uint32_t version);
 /* Puts an entry in (the cache takes a reference of its own); older versions leave. */
 void js_cache_put(struct js_cache *cache, struct js_cached *entry);
-/* Drops the entries of owner that were walked through: their buffers serve for what comes next. */
-void js_cache_retire(struct js_cache *cache, uint64_t owner);
 /* Drops what belongs to owner (number 0: all of it). */
 void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number);
 /* Drops entries not used since JS_CACHE_EXPIRE. */

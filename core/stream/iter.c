@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ordered reading. An iterator keeps the cache's copy of the block it is in, so that messages of one
  * block cost one lookup each and no copy. */
+#include "core/stream/readahead.h"
 #include "core/stream/stream.h"
+
+/* A scan that took so many whole blocks is worth a thread that reads the next one. */
+#define BLOCKS_BEFORE_AHEAD 2
+#define SETTLE              1
 
 struct js_iter {
     struct js_stream *stream;
@@ -10,6 +15,8 @@ struct js_iter {
     char **patterns; /* owned */
     char *subtree;
     struct js_msg current; /* owner: what the last view borrows */
+    unsigned blocks;       /* taken whole, one after another */
+    struct js_readahead *ahead; /* NULL until it pays */
 };
 
 static void free_patterns(struct js_iter *it) {
@@ -72,6 +79,7 @@ void js_iter_close(struct js_iter *iter) {
     if (!iter)
         return;
     struct js_stream *s = iter->stream;
+    js_readahead_free(iter->ahead);
     js_msg_release(&iter->current);
     js_matcher_done(&iter->matcher);
     free_patterns(iter);
@@ -79,42 +87,107 @@ void js_iter_close(struct js_iter *iter) {
     js_stream_unref(s);
 }
 
-int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg) {
+/* A new block was begun: the one after it is read meanwhile. Without a thread there is no reading
+ * ahead, and none when that block is in the cache. lock held. */
+static void read_ahead(struct js_iter *iter, size_t block) {
     struct js_stream *s = iter->stream;
-    struct js_place at = {0};
-    struct js_msg msg = {0};
 
-    int r = js_stream_lock_matched(s, &iter->matcher);
-    if (r < 0)
-        return r;
-    r = js_stream_next_match(s, &iter->matcher, from, &at);
-    if (r == 0) {
-        r = JS_ERR_EOF;
-    } else if (r == 1) {
-        msg.seq = js_place_seq(&at);
-        /* The block of the message before usually holds this one, too. */
-        if (iter->current.owner && js_stream_slot_in(s, &at, iter->current.owner, &msg)) {
-            js_place_done(s, &at);
-            pthread_rwlock_unlock(&s->lock);
-            iter->current = msg;
-            *ret_msg = msg;
-            ret_msg->owner = NULL;
-            return 0;
-        }
+    if (++iter->blocks < BLOCKS_BEFORE_AHEAD || block + 1 >= s->num_blocks)
+        return;
+    const struct js_block *next = s->blocks[block + 1];
+    struct js_cached *there = js_cache_get(s->cache, s->identity, next->number, next->version);
+    js_cached_unref(there);
+    if (there || (!iter->ahead && js_readahead_new(s, &iter->ahead) < 0))
+        return;
+    js_readahead_want(iter->ahead, next->search_first);
+}
+
+/* Takes the first message with sequence >= from; it stays borrowed from iter->current, whose old
+ * owner is given to the caller to release. may_settle: SETTLE when another block is needed, which the
+ * thread that reads ahead may be reading just now. lock held. */
+static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, struct js_place *at,
+                      struct js_cached **ret_old, struct js_msg *ret_msg) {
+    struct js_stream *s = iter->stream;
+    struct js_msg msg = {0};
+    int r = js_stream_next_match(s, &iter->matcher, from, at);
+
+    if (r <= 0)
+        return r == 0 ? JS_ERR_EOF : r;
+    js_seq_t seq = js_place_seq(at);
+    /* The block of the message before usually holds this one, too. */
+    if (!iter->current.owner || !js_stream_slot_in(s, at, iter->current.owner, &msg)) {
+        if (may_settle && iter->ahead)
+            return SETTLE;
         /* A sparse filter reads records, a dense one whole blocks. */
-        bool whole = iter->matcher.all || msg.seq == from || from + 64 > msg.seq;
-        r = js_stream_slot_msg(s, &at, whole, &msg);
+        bool whole = iter->matcher.all || seq == from || from + 64 > seq;
+        r = js_stream_slot_msg(s, at, whole, &msg);
+        if (r < 0) {
+            if (r == JS_ERR_BAD_MSG)
+                *ret_msg = (struct js_msg){.seq = seq};
+            return r;
+        }
+        *ret_old = iter->current.owner;
+        if (whole)
+            read_ahead(iter, at->index);
     }
-    js_place_done(s, &at);
-    pthread_rwlock_unlock(&s->lock);
-    if (r < 0) {
-        if (r == JS_ERR_BAD_MSG)
-            *ret_msg = (struct js_msg){.seq = msg.seq};
-        return r;
-    }
-    js_msg_release(&iter->current);
     iter->current = msg;
     *ret_msg = msg;
     ret_msg->owner = NULL;
     return 0;
+}
+
+/* Further matches of the same block behind *n of them. lock held. */
+static void take_more(struct js_iter *iter, struct js_place *at, size_t max_bytes,
+                      struct js_msg *msgs, size_t max, size_t *n) {
+    struct js_stream *s = iter->stream;
+    const struct js_slots *sl = at->slots;
+    size_t bytes = msgs[0].data_len + msgs[0].hdr_len;
+
+    while (*n < max && bytes < max_bytes) {
+        uint32_t k = at->slot + 1;
+        while (k < sl->count && !(js_matcher_has(&iter->matcher, sl->sid[k]) && sl->len[k] != 0))
+            k++;
+        at->slot = k;
+        if (k >= sl->count || !js_stream_slot_in(s, at, iter->current.owner, &msgs[*n]))
+            return;
+        msgs[*n].owner = NULL;
+        bytes += msgs[*n].data_len + msgs[*n].hdr_len;
+        ++*n;
+    }
+}
+
+int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
+                       struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
+    struct js_stream *s = iter->stream;
+    struct js_cached *old = NULL;
+    struct js_place at = {0};
+
+    *ret_n = 0;
+    int r = js_stream_lock_matched(s, &iter->matcher);
+    if (r < 0)
+        return r;
+    r = take_first(iter, from, true, &at, &old, ret_msgs);
+    if (r == SETTLE) {
+        js_place_done(s, &at);
+        pthread_rwlock_unlock(&s->lock);
+        js_readahead_settle(iter->ahead);
+        r = js_stream_lock_matched(s, &iter->matcher);
+        if (r < 0)
+            return r;
+        r = take_first(iter, from, false, &at, &old, ret_msgs);
+    }
+    if (r == 0) {
+        *ret_n = 1;
+        take_more(iter, &at, max_bytes, ret_msgs, max, ret_n);
+    }
+    js_place_done(s, &at);
+    pthread_rwlock_unlock(&s->lock);
+    js_cached_unref(old);
+    return r;
+}
+
+int js_iter_next(struct js_iter *iter, js_seq_t from, struct js_msg *ret_msg) {
+    size_t n;
+
+    return js_iter_next_batch(iter, from, 0, ret_msg, 1, &n);
 }

@@ -70,9 +70,13 @@ static int settle(struct js_stream *s, const struct js_matcher *m, struct js_pla
 
 /* ---- counting from the middle ------------------------------------------------------------------ */
 
-static uint64_t count_slots(const struct js_matcher *m, const struct js_slots *sl, uint32_t k) {
+/* live: how many of all the slots live. */
+static uint64_t count_slots(const struct js_matcher *m, const struct js_slots *sl, uint32_t k,
+                            uint64_t live) {
     uint64_t n = 0;
 
+    if (m->all && k < sl->count && live == sl->count)
+        return sl->count - k;
     if (m->all) {
         for (; k < sl->count; k++)
             n += js_slot_live(sl, k);
@@ -98,7 +102,7 @@ static int count_whole(struct js_stream *s, const struct js_matcher *m, size_t b
     int r = js_place_at(s, at, bi);
 
     if (r == 0)
-        *n += count_slots(m, at->slots, 0);
+        *n += count_slots(m, at->slots, 0, at->block->msgs);
     return r;
 }
 
@@ -143,7 +147,8 @@ static int count_blocks(struct js_stream *s, const struct js_matcher *m, js_seq_
     if (bi < s->num_blocks && s->blocks[bi]->msgs) {
         r = js_place_at(s, at, bi);
         if (r == 0)
-            *n += count_slots(m, at->slots, js_slots_lower(at->slots, start));
+            *n += count_slots(m, at->slots, js_slots_lower(at->slots, start),
+                              s->blocks[bi]->msgs);
     }
     if (m->compiled)
         pthread_mutex_lock(&m->compiled->mu);

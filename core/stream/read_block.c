@@ -197,7 +197,6 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     js_cached_unref(e);
     if (b->unreadable)
         return JS_ERR_BAD_MSG;
-    js_cache_retire(s->cache, s->identity);
     int r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;

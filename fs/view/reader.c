@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Open files of a view. A reader stands at a message and a byte of it. While it reads on, it takes
- * message after message from an iterator and never looks at offsets; a message that did not
- * fit stays borrowed from the iterator, so that it is finished even if it is removed meanwhile. At
- * the end the iterator goes, because it pins a block and `tail -f` waits long.
+ * batches of messages from an iterator and never looks at offsets; a message that did not
+ * fit stays borrowed from the iterator, so that it is finished even if it is removed meanwhile, and
+ * those of the batch that were not begun are asked for again, because they may be removed by then.
+ * At the end the iterator goes, because it pins a block and `tail -f` waits long.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/view/epoch.h"
+
+#define BATCH 128
+/* Formatting a message of this many bytes again for each read would show. */
+#define BIG (4u << 10)
+/* Kept for the next such message up to this size. */
+#define KEEP (4u << 20)
 
 struct jf_reader {
     struct jf_view *view;
@@ -16,8 +24,11 @@ struct jf_reader {
     js_seq_t next;  /* message to take next, if none is held */
     uint64_t byte;  /* where to begin in it, should it still be there */
     js_seq_t limit; /* last known sequence of the view */
-    bool have;      /* msg is held: bytes before byte were given */
-    struct js_msg msg;
+    struct js_msg msgs[BATCH];
+    size_t n, i; /* msgs[i..n) are held: bytes before byte of the first were given */
+    /* A message that does not fit into a read, rendered once; big_len 0: none. */
+    uint8_t *big;
+    size_t big_len, big_cap;
 };
 
 int jf_reader_open(struct jf_view *view, struct jf_reader **ret_reader) {
@@ -36,11 +47,17 @@ void jf_reader_close(struct jf_reader *reader) {
         return;
     js_iter_close(reader->iter);
     jf_view_unref(reader->view);
+    free(reader->big);
     free(reader);
 }
 
+static bool have(const struct jf_reader *reader) {
+    return reader->i < reader->n;
+}
+
 static void place(struct jf_reader *reader, js_seq_t seq, uint64_t byte) {
-    reader->have = false;
+    reader->n = reader->i = 0;
+    reader->big_len = 0;
     reader->next = seq;
     reader->byte = byte;
 }
@@ -55,10 +72,11 @@ static bool within_limit(struct jf_reader *reader, js_seq_t seq) {
     return seq <= reader->limit;
 }
 
-/* Takes the next message: 1, 0 at the end, or an error. */
-static int take(struct jf_reader *reader) {
+/* Takes the next messages, about as many as bytes: 1, 0 at the end, or an error. */
+static int take(struct jf_reader *reader, size_t bytes) {
     struct jf_scope *scope = reader->view->scope;
-    struct js_msg msg;
+    struct js_msg *msgs = reader->msgs;
+    size_t n;
     int rc;
 
     if (jf_scope_is_void(scope) || !within_limit(reader, reader->next))
@@ -69,47 +87,134 @@ static int take(struct jf_reader *reader) {
             return rc;
     }
     for (;;) {
-        rc = js_iter_next(reader->iter, reader->next, &msg);
+        rc = js_iter_next_batch(reader->iter, reader->next, bytes, msgs, BATCH, &n);
         if (rc == JS_ERR_EOF)
             return 0;
         if (rc < 0 && rc != JS_ERR_BAD_MSG)
             return rc;
-        if (!within_limit(reader, msg.seq))
+        if (!within_limit(reader, msgs[0].seq))
             return 0;
-        if (msg.seq != reader->next)
+        if (msgs[0].seq != reader->next)
             reader->byte = 0;
         if (rc == 0)
             break;
-        jf_view_note_damage(reader->view, msg.seq);
-        place(reader, msg.seq + 1, 0);
+        jf_view_note_damage(reader->view, msgs[0].seq);
+        place(reader, msgs[0].seq + 1, 0);
     }
-    reader->msg = msg;
-    reader->have = true;
+    while (!within_limit(reader, msgs[n - 1].seq))
+        n--;
+    reader->i = 0;
+    reader->n = n;
     return 1;
+}
+
+/* The held message was given. */
+static void step(struct jf_reader *reader) {
+    reader->next = reader->msgs[reader->i++].seq + 1;
+    reader->byte = 0;
+    reader->big_len = 0;
+    if (reader->big_cap > KEEP) {
+        free(reader->big);
+        reader->big = NULL;
+        reader->big_cap = 0;
+    }
+}
+
+/* Copies messages as long as they fit as a whole: nothing but payloads and line ends. */
+static size_t fill_log(struct jf_reader *reader, uint8_t *buf, size_t size) {
+    size_t n = 0;
+
+    while (have(reader)) {
+        const struct js_msg *msg = &reader->msgs[reader->i];
+
+        if (size - n <= msg->data_len)
+            break;
+        if (msg->data_len)
+            memcpy(buf + n, msg->data, msg->data_len);
+        n += msg->data_len;
+        buf[n++] = '\n';
+        step(reader);
+    }
+    return n;
+}
+
+/* Renders the held message once for all reads that it takes. False: no memory. */
+static bool render_big(struct jf_reader *reader) {
+    const struct js_msg *msg = &reader->msgs[reader->i];
+    /* Text of few escapes; more of them take a second pass. */
+    size_t want = msg->data_len + msg->data_len / 8 + msg->hdr_len * 2 + 1024;
+    size_t written;
+
+    for (;;) {
+        uint64_t len;
+
+        if (reader->big_cap < want) {
+            uint8_t *big = realloc(reader->big, want);
+
+            if (!big)
+                return false;
+            reader->big = big;
+            reader->big_cap = want;
+        }
+        len = jf_render_both(&reader->view->options.render, msg, 0, reader->big, reader->big_cap,
+                             &written);
+        if (len == written) {
+            reader->big_len = written;
+            return true;
+        }
+        want = len;
+    }
+}
+
+/* Writes what fits of the held message from byte on. A count below size: its end was reached. */
+static size_t emit(struct jf_reader *reader, uint8_t *buf, size_t size) {
+    const struct jf_render *render = &reader->view->options.render;
+    const struct js_msg *msg = &reader->msgs[reader->i];
+    size_t n;
+
+    if (!reader->big_len &&
+        (render->format != JF_JSONL || msg->data_len < BIG || msg->data_len < size / 8 ||
+         !render_big(reader)))
+        return jf_render_emit(render, msg, reader->byte, buf, size);
+    n = reader->byte < reader->big_len ? reader->big_len - reader->byte : 0;
+    if (n > size)
+        n = size;
+    if (n > 0)
+        memcpy(buf, reader->big + reader->byte, n);
+    return n;
 }
 
 /* Fills the buffer with whole messages and the beginning of one. */
 static ssize_t fill(struct jf_reader *reader, uint8_t *buf, size_t size) {
+    bool log = reader->view->options.render.format == JF_LOG;
     size_t n = 0;
     int rc = 0;
 
     while (n < size) {
         size_t m;
 
-        if (!reader->have) {
-            rc = take(reader);
+        if (!have(reader)) {
+            rc = take(reader, size - n);
             if (rc <= 0)
                 break;
         }
-        m = jf_render_emit(&reader->view->options.render, &reader->msg, reader->byte, buf + n,
-                           size - n);
+        if (log && reader->byte == 0) {
+            n += fill_log(reader, buf + n, size - n);
+            if (!have(reader) || n == size)
+                continue;
+        }
+        m = emit(reader, buf + n, size - n);
         n += m;
         if (n < size)
-            place(reader, reader->msg.seq + 1, 0);
+            step(reader);
         else
             reader->byte += m;
     }
-    if (n < size && !reader->have) {
+    if (have(reader) && reader->byte > 0)
+        reader->n = reader->i + 1;
+    else
+        reader->n = reader->i;
+    if (n < size && !have(reader)) {
         js_iter_close(reader->iter);
         reader->iter = NULL;
     }
@@ -141,7 +246,7 @@ bool jf_reader_pending(struct jf_reader *reader) {
     js_seq_t seq, last = jf_scope_last(scope);
     size_t n = 0;
 
-    if (reader->have)
+    if (have(reader))
         return true;
     if (jf_scope_is_void(scope) ||
         js_stream_list_seqs(jf_scope_stream(scope), jf_scope_filter(scope), reader->next, false,

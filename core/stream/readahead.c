@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/stream/readahead.h"
+
+#include "core/stream/stream.h"
+
+/* Verified under one hold of the lock, so that who appends does not wait for a whole block. */
+#define PIECE_BYTES (256u * 1024)
+
+struct js_readahead {
+    struct js_stream *stream;
+    pthread_t thread;
+    pthread_mutex_t mu;
+    pthread_cond_t changed;
+    atomic_bool stop; /* written with mu */
+    /* guarded by mu: */
+    js_seq_t wanted; /* 0 = nothing */
+    bool loading;    /* what was asked for last is not in the cache yet */
+};
+
+static void loaded(struct js_readahead *ahead) {
+    pthread_mutex_lock(&ahead->mu);
+    ahead->loading = ahead->wanted != 0;
+    pthread_cond_broadcast(&ahead->changed);
+    pthread_mutex_unlock(&ahead->mu);
+}
+
+/* Takes the bytes of the block with the first message >= seq through the cache. A cache that cannot
+ * hold what is read, what comes next and some more would lose it. lock held. */
+static void load(struct js_stream *s, js_seq_t seq, struct js_cached **ret_entry) {
+    struct js_place at = {0};
+
+    if (js_stream_slot_from(s, seq, true, &at) == 1 &&
+        at.block->raw_size <= s->cache->budget / 4)
+        (void)js_stream_block_bytes(s, at.block, ret_entry);
+    js_place_done(s, &at);
+}
+
+/* Verifies messages of the entry's block from seq on. Returns where to go on, 0 when done. */
+static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, struct js_cached *entry) {
+    struct js_place at = {0};
+    struct js_msg msg;
+    size_t bytes = 0;
+
+    if (js_stream_slot_from(s, seq, true, &at) != 1 || at.block->number != entry->number ||
+        at.block->version != entry->version) {
+        js_place_done(s, &at);
+        return 0;
+    }
+    for (; at.slot < at.slots->count && bytes < PIECE_BYTES; at.slot++) {
+        /* What is damaged is found again, and told, by the scan. */
+        if (js_slot_live(at.slots, at.slot) && js_stream_slot_in(s, &at, entry, &msg))
+            bytes += msg.data_len + msg.hdr_len + JS_RECORD_HEAD;
+    }
+    seq = at.slot < at.slots->count ? js_place_seq(&at) : 0;
+    js_place_done(s, &at);
+    return seq;
+}
+
+static void read_block(struct js_readahead *ahead, js_seq_t seq) {
+    struct js_stream *s = ahead->stream;
+    struct js_cached *entry = NULL;
+    bool told = false;
+
+    while (seq && !atomic_load(&ahead->stop) && js_stream_lock_scanned(s) == 0) {
+        if (!entry)
+            load(s, seq, &entry);
+        if (!told)
+            loaded(ahead);
+        told = true;
+        seq = entry ? verify_piece(s, seq, entry) : 0;
+        pthread_rwlock_unlock(&s->lock);
+    }
+    if (!told)
+        loaded(ahead);
+    js_cached_unref(entry);
+}
+
+static void *work(void *arg) {
+    struct js_readahead *ahead = arg;
+
+    pthread_mutex_lock(&ahead->mu);
+    while (!atomic_load(&ahead->stop)) {
+        js_seq_t seq = ahead->wanted;
+        if (!seq) {
+            pthread_cond_wait(&ahead->changed, &ahead->mu);
+            continue;
+        }
+        ahead->wanted = 0;
+        pthread_mutex_unlock(&ahead->mu);
+        read_block(ahead, seq);
+        pthread_mutex_lock(&ahead->mu);
+    }
+    pthread_mutex_unlock(&ahead->mu);
+    return NULL;
+}
+
+int js_readahead_new(struct js_stream *stream, struct js_readahead **ret_ahead) {
+    struct js_readahead *ahead = js_calloc(stream->env, 1, sizeof *ahead);
+
+    if (!ahead)
+        return JS_ERR_NOMEM;
+    ahead->stream = stream;
+    atomic_init(&ahead->stop, false);
+    pthread_mutex_init(&ahead->mu, NULL);
+    pthread_cond_init(&ahead->changed, NULL);
+    if (pthread_create(&ahead->thread, NULL, work, ahead) != 0) {
+        pthread_cond_destroy(&ahead->changed);
+        pthread_mutex_destroy(&ahead->mu);
+        js_free(stream->env, ahead);
+        return JS_ERR_NOMEM;
+    }
+    *ret_ahead = ahead;
+    return 0;
+}
+
+void js_readahead_want(struct js_readahead *ahead, js_seq_t seq) {
+    pthread_mutex_lock(&ahead->mu);
+    ahead->wanted = seq;
+    ahead->loading = true;
+    pthread_cond_broadcast(&ahead->changed);
+    pthread_mutex_unlock(&ahead->mu);
+}
+
+void js_readahead_settle(struct js_readahead *ahead) {
+    pthread_mutex_lock(&ahead->mu);
+    while (ahead->loading)
+        pthread_cond_wait(&ahead->changed, &ahead->mu);
+    pthread_mutex_unlock(&ahead->mu);
+}
+
+void js_readahead_free(struct js_readahead *ahead) {
+    if (!ahead)
+        return;
+    pthread_mutex_lock(&ahead->mu);
+    atomic_store(&ahead->stop, true);
+    pthread_cond_broadcast(&ahead->changed);
+    pthread_mutex_unlock(&ahead->mu);
+    pthread_join(ahead->thread, NULL);
+    pthread_cond_destroy(&ahead->changed);
+    pthread_mutex_destroy(&ahead->mu);
+    js_free(ahead->stream->env, ahead);
+}
