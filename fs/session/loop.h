@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads that receive requests. Each waits in its own epoll for the session's descriptor and
- * for a common eventfd, so that the end does not wait for one more request.
+ * The threads that receive requests. Waking another thread for each request costs more than most
+ * requests do, so they stand in a row: the first one serves alone. Each further one watches the one
+ * before it, while that is busy, and joins when it is stuck in a request or cannot keep up.
+ *
+ * Each waits in its own epoll for the session's descriptor and for a common eventfd, so that the
+ * end does not wait for one more request.
  */
 #ifndef JF_SESSION_LOOP_H
 #define JF_SESSION_LOOP_H
