@@ -13,6 +13,7 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
         recent->entries[i] = (struct js_recent_entry){0};
     }
     recent->made_again = 0;
+    recent->kept_memory = 0;
     pthread_mutex_unlock(&recent->mu);
 }
 
@@ -25,6 +26,7 @@ void js_cold_free(struct js_cold *cold, const struct js_env *env) {
     if (!cold)
         return;
     js_seqset_done(&cold->deleted);
+    js_slots_unref(cold->kept, env);
     js_free(env, cold);
 }
 
@@ -192,19 +194,40 @@ static void keep_recent(struct js_recent *recent, const struct js_env *env,
                                        .used = ++recent->clock};
 }
 
+/* Keeps slots that were made: with their unread block if there is room, else among the last few. */
+static void keep_slots(struct js_stream *s, struct js_block *b, struct js_slots *slots) {
+    uint64_t size = js_slots_memory(slots);
+
+    if (!b->cold->unread ||
+        s->slots_memory + s->recent.kept_memory + size > s->index_budget) {
+        keep_recent(&s->recent, s->env, b, slots);
+        return;
+    }
+    atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
+    b->cold->kept = slots;
+    s->recent.kept_memory += size;
+}
+
+static struct js_slots *find_slots(struct js_stream *s, struct js_block *b) {
+    if (!b->cold->kept)
+        return find_recent(&s->recent, b);
+    atomic_fetch_add_explicit(&b->cold->kept->refs, 1, memory_order_relaxed);
+    return b->cold->kept;
+}
+
 /* One reference. The lock is held while slots are made, so that two readers make them once. */
 static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret) {
     int r = 0;
 
     pthread_mutex_lock(&s->recent.mu);
-    *ret = find_recent(&s->recent, b);
+    *ret = find_slots(s, b);
     if (!*ret && b->cold->unread && b->cold->made && s->recent.made_again++ >= JS_RECENT_SLOTS) {
         r = JS_ERR_CORRUPT;
     } else if (!*ret) {
         b->cold->made = true;
         r = make_slots(s, b, ret);
         if (r == 0)
-            keep_recent(&s->recent, s->env, b, *ret);
+            keep_slots(s, b, *ret);
     }
     pthread_mutex_unlock(&s->recent.mu);
     if (r == JS_ERR_CORRUPT)
@@ -292,6 +315,8 @@ int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
             s->subjects.live--;
         atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
         atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+        js_slots_unref(b->cold->kept, s->env); /* they still show it */
+        b->cold->kept = NULL;
         b->msgs--;
         b->bytes -= len;
         b->removals++;

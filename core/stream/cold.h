@@ -5,8 +5,9 @@
  * A block is cold because index.db described it when the stream was opened, so that nobody had to
  * read it (`unread`), or because the slots of all blocks together went over the budget and its own
  * were dropped. Either way it is known which of its records live: those in first..upto that are not
- * in `deleted`. Slots are made anew from the block's bytes when they are asked for, and the last few
- * are kept. They show the same messages as before, but their chains end with the block.
+ * in `deleted`. Slots are made anew from the block's bytes when they are asked for. Unread blocks keep
+ * them as long as the budget allows; else the last few are kept. They show the same messages as
+ * before, but their chains end with the block.
  *
  * A block in which something is lost stays in memory. An unread one that turns out not to be what
  * index.db says makes the whole stream be scanned (js_stream_scan); so does looking at more of them
@@ -27,6 +28,7 @@ struct js_cold {
     bool unread;
     bool prepared; /* unread: its key and form are known by now */
     bool made;     /* slots were made of it once */
+    struct js_slots *kept; /* guarded by js_recent.mu; unread: its slots, while there is room */
     js_seq_t first, upto; /* first > upto: nothing lives */
     js_seq_t first_live, last_live; /* exact for dropped ones; 0 = none or not known */
     struct js_seqset deleted; /* within first..upto; may hold more */
@@ -45,6 +47,7 @@ struct js_recent {
     } entries[JS_RECENT_SLOTS];
     uint64_t clock;
     unsigned made_again; /* how often slots of unread blocks were made that had been made before */
+    uint64_t kept_memory; /* of the slots that unread blocks keep */
 };
 
 void js_recent_init(struct js_recent *recent);
