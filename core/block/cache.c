@@ -252,6 +252,22 @@ void js_cache_put(struct js_cache *cache, struct js_cached *entry) {
     release_chain(gone);
 }
 
+void js_cache_retire(struct js_cache *cache, uint64_t owner) {
+    struct js_cached *gone = NULL;
+
+    pthread_mutex_lock(&cache->mu);
+    for (struct js_cached *e = cache->newest, *next; e; e = next) {
+        next = e->next;
+        if (e->owner != owner || !atomic_load_explicit(&e->walked, memory_order_relaxed))
+            continue;
+        take_out(cache, e);
+        e->next = gone;
+        gone = e;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    release_chain(gone);
+}
+
 void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number) {
     struct js_cached *gone = NULL;
 

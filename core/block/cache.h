@@ -57,6 +57,7 @@ struct js_cache {
     const struct js_env *env;
     pthread_mutex_t mu;
     uint64_t budget;
+    bool keep_walked; /* what was read in order to its end stays while there is room */
     uint64_t bytes;
     struct js_cached *newest, *oldest;
     struct js_cached *buckets[1024];
@@ -95,6 +96,8 @@ struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t 
                                uint32_t version);
 /* Puts an entry in (the cache takes a reference of its own); older versions leave. */
 void js_cache_put(struct js_cache *cache, struct js_cached *entry);
+/* Drops the entries of owner that were walked through: their buffers serve for what comes next. */
+void js_cache_retire(struct js_cache *cache, uint64_t owner);
 /* Drops what belongs to owner (number 0: all of it). */
 void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number);
 /* Drops entries not used since JS_CACHE_EXPIRE. */

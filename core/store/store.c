@@ -28,6 +28,7 @@ int js_store_open(const struct js_env *env, const char *source,
     pthread_cond_init(&s->opened, NULL);
     js_cache_init(&s->cache, env,
                   s->options.cache_bytes ? s->options.cache_bytes : DEFAULT_CACHE);
+    s->cache.keep_walked = s->options.flags & JS_OPEN_KEEP;
     s->options.account = options ? options->account : NULL;
     int r = js_store_discover(s, source, ret_why, why_size);
     s->options.account = NULL; /* was borrowed for this call */

@@ -4,6 +4,7 @@
 void js_recent_init(struct js_recent *recent) {
     *recent = (struct js_recent){0};
     pthread_mutex_init(&recent->mu, NULL);
+    pthread_mutex_init(&recent->making, NULL);
 }
 
 void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
@@ -20,6 +21,7 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
 void js_recent_done(struct js_recent *recent, const struct js_env *env) {
     js_recent_clear(recent, env);
     pthread_mutex_destroy(&recent->mu);
+    pthread_mutex_destroy(&recent->making);
 }
 
 void js_cold_free(struct js_cold *cold, const struct js_env *env) {
@@ -198,28 +200,36 @@ static void keep_recent(struct js_recent *recent, const struct js_env *env,
 static void keep_slots(struct js_stream *s, struct js_block *b, struct js_slots *slots) {
     uint64_t size = js_slots_memory(slots);
 
-    if (!b->cold->unread ||
-        s->slots_memory + s->recent.kept_memory + size > s->index_budget) {
+    pthread_mutex_lock(&s->recent.mu);
+    if (!b->cold->unread || s->slots_memory + s->recent.kept_memory + size > s->index_budget) {
         keep_recent(&s->recent, s->env, b, slots);
-        return;
+    } else {
+        atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
+        b->cold->kept = slots;
+        s->recent.kept_memory += size;
     }
-    atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
-    b->cold->kept = slots;
-    s->recent.kept_memory += size;
+    pthread_mutex_unlock(&s->recent.mu);
 }
 
 static struct js_slots *find_slots(struct js_stream *s, struct js_block *b) {
-    if (!b->cold->kept)
-        return find_recent(&s->recent, b);
-    atomic_fetch_add_explicit(&b->cold->kept->refs, 1, memory_order_relaxed);
-    return b->cold->kept;
+    pthread_mutex_lock(&s->recent.mu);
+    struct js_slots *slots = b->cold->kept;
+    if (slots)
+        atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
+    else
+        slots = find_recent(&s->recent, b);
+    pthread_mutex_unlock(&s->recent.mu);
+    return slots;
 }
 
-/* One reference. The lock is held while slots are made, so that two readers make them once. */
+/* One reference. Two readers make the same slots once; others go on meanwhile. */
 static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret) {
     int r = 0;
 
-    pthread_mutex_lock(&s->recent.mu);
+    *ret = find_slots(s, b);
+    if (*ret)
+        return 0;
+    pthread_mutex_lock(&s->recent.making);
     *ret = find_slots(s, b);
     if (!*ret && b->cold->unread && b->cold->made && s->recent.made_again++ >= JS_RECENT_SLOTS) {
         r = JS_ERR_CORRUPT;
@@ -229,7 +239,7 @@ static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **
         if (r == 0)
             keep_slots(s, b, *ret);
     }
-    pthread_mutex_unlock(&s->recent.mu);
+    pthread_mutex_unlock(&s->recent.making);
     if (r == JS_ERR_CORRUPT)
         return b->cold->unread ? JS_NEED_SCAN : JS_ERR_STALE;
     return r;

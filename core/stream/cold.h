@@ -26,6 +26,7 @@ struct js_block;
 
 struct js_cold {
     bool unread;
+    /* guarded by js_recent.making: */
     bool prepared; /* unread: its key and form are known by now */
     bool made;     /* slots were made of it once */
     struct js_slots *kept; /* guarded by js_recent.mu; unread: its slots, while there is room */
@@ -39,6 +40,7 @@ struct js_cold {
 /* The slots made last; its own lock, taken with the stream's lock held. */
 struct js_recent {
     pthread_mutex_t mu;
+    pthread_mutex_t making; /* taken before mu: slots are made by one at a time */
     struct js_recent_entry {
         struct js_slots *slots; /* NULL: free */
         uint32_t number, version;

@@ -6,7 +6,7 @@
 
 /* A scan that took so many whole blocks is worth a thread that reads the next one. */
 #define BLOCKS_BEFORE_AHEAD 2
-#define SETTLE              1
+#define SETTLE              3 /* unlike what js_place_at gives */
 
 struct js_iter {
     struct js_stream *stream;
@@ -111,7 +111,7 @@ static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, stru
     struct js_msg msg = {0};
     int r = js_stream_next_match(s, &iter->matcher, from, at);
 
-    if (r <= 0)
+    if (r != 1)
         return r == 0 ? JS_ERR_EOF : r;
     js_seq_t seq = js_place_seq(at);
     /* The block of the message before usually holds this one, too. */
@@ -156,14 +156,21 @@ static void take_more(struct js_iter *iter, struct js_place *at, size_t max_byte
     }
 }
 
-int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
-                       struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
+/* Reading everything needs no block but those that are read. */
+static int lock(struct js_iter *iter) {
+    return iter->matcher.all ? js_stream_lock_matched_unread(iter->stream, &iter->matcher)
+                             : js_stream_lock_matched(iter->stream, &iter->matcher);
+}
+
+/* One try; ret_n as in js_iter_next_batch. NEED_SCAN: index.db was wrong about the block. */
+static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
+                      struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
     struct js_stream *s = iter->stream;
     struct js_cached *old = NULL;
     struct js_place at = {0};
 
     *ret_n = 0;
-    int r = js_stream_lock_matched(s, &iter->matcher);
+    int r = lock(iter);
     if (r < 0)
         return r;
     r = take_first(iter, from, true, &at, &old, ret_msgs);
@@ -171,7 +178,7 @@ int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
         js_place_done(s, &at);
         pthread_rwlock_unlock(&s->lock);
         js_readahead_settle(iter->ahead);
-        r = js_stream_lock_matched(s, &iter->matcher);
+        r = lock(iter);
         if (r < 0)
             return r;
         r = take_first(iter, from, false, &at, &old, ret_msgs);
@@ -183,6 +190,18 @@ int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
     js_place_done(s, &at);
     pthread_rwlock_unlock(&s->lock);
     js_cached_unref(old);
+    return r;
+}
+
+int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
+                       struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
+    int r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
+
+    if (r == JS_NEED_SCAN) {
+        r = js_stream_scan(iter->stream);
+        if (r == 0)
+            r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
+    }
     return r;
 }
 

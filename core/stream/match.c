@@ -72,25 +72,39 @@ int js_stream_prev_match(struct js_stream *s, const struct js_matcher *m, js_seq
     return 0;
 }
 
+/* One try; NEED_SCAN: index.db was wrong about a block. */
+static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t start, bool backward,
+                    struct js_msg *ret_msg) {
+    struct js_place at = {0};
+    /* Reading everything needs no block but those that are read. */
+    int r = m->all ? js_stream_lock_matched_unread(stream, m) : js_stream_lock_matched(stream, m);
+
+    if (r < 0)
+        return r;
+    r = backward ? js_stream_prev_match(stream, m, start, &at)
+                 : js_stream_next_match(stream, m, start, &at);
+    if (r == 0) {
+        r = JS_ERR_EOF;
+    } else if (r == 1) {
+        r = js_stream_slot_msg(stream, &at, false, ret_msg);
+        if (r == JS_ERR_BAD_MSG)
+            *ret_msg = (struct js_msg){.seq = js_place_seq(&at)};
+    }
+    js_place_done(stream, &at);
+    pthread_rwlock_unlock(&stream->lock);
+    return r;
+}
+
 static int load_directed(struct js_stream *stream, const struct js_filter *filter, js_seq_t start,
                          bool backward, struct js_msg *ret_msg) {
-    struct js_place at = {0};
     struct js_matcher m;
 
     js_matcher_init(&m, stream, filter);
-    int r = js_stream_lock_matched(stream, &m);
-    if (r == 0) {
-        r = backward ? js_stream_prev_match(stream, &m, start, &at)
-                     : js_stream_next_match(stream, &m, start, &at);
-        if (r == 0) {
-            r = JS_ERR_EOF;
-        } else if (r > 0) {
-            r = js_stream_slot_msg(stream, &at, false, ret_msg);
-            if (r == JS_ERR_BAD_MSG)
-                *ret_msg = (struct js_msg){.seq = js_place_seq(&at)};
-        }
-        js_place_done(stream, &at);
-        pthread_rwlock_unlock(&stream->lock);
+    int r = try_load(stream, &m, start, backward, ret_msg);
+    if (r == JS_NEED_SCAN) {
+        r = js_stream_scan(stream);
+        if (r == 0)
+            r = try_load(stream, &m, start, backward, ret_msg);
     }
     js_matcher_done(&m);
     return r;

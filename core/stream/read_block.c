@@ -197,6 +197,8 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     js_cached_unref(e);
     if (b->unreadable)
         return JS_ERR_BAD_MSG;
+    if (!s->cache->keep_walked)
+        js_cache_retire(s->cache, s->identity);
     int r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
@@ -403,6 +405,18 @@ bool js_stream_slot_in(struct js_stream *s, const struct js_place *at, struct js
         len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
         return false;
     return take_view(s, at, e, e->data + off, ret_msg) == 0;
+}
+
+void js_stream_slot_check(struct js_stream *s, const struct js_place *at, struct js_cached *e) {
+    uint32_t off = at->slots->off[at->slot], len = js_place_len(at);
+    struct js_record rec;
+
+    if (len == JS_LEN_DAMAGED || off > e->len || len > e->len - off || js_cached_is_checked(e, off))
+        return;
+    uint32_t slen = s->subjects.lines[at->slots->sid[at->slot]].len;
+    if (view_slot(at, slen, e->data + off, &rec) && rec.seq == js_place_seq(at) &&
+        js_record_verify(&rec, &at->block->hash_key, e->data + off))
+        js_cached_set_checked(e, off);
 }
 
 int js_stream_slot_sizes(struct js_stream *s, const struct js_place *at, uint32_t *ret_hdr,

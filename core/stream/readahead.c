@@ -38,7 +38,6 @@ static void load(struct js_stream *s, js_seq_t seq, struct js_cached **ret_entry
 /* Verifies messages of the entry's block from seq on. Returns where to go on, 0 when done. */
 static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, struct js_cached *entry) {
     struct js_place at = {0};
-    struct js_msg msg;
     size_t bytes = 0;
 
     if (js_stream_slot_from(s, seq, true, &at) != 1 || at.block->number != entry->number ||
@@ -47,9 +46,10 @@ static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, struct js_cached
         return 0;
     }
     for (; at.slot < at.slots->count && bytes < PIECE_BYTES; at.slot++) {
-        /* What is damaged is found again, and told, by the scan. */
-        if (js_slot_live(at.slots, at.slot) && js_stream_slot_in(s, &at, entry, &msg))
-            bytes += msg.data_len + msg.hdr_len + JS_RECORD_HEAD;
+        if (!js_slot_live(at.slots, at.slot))
+            continue;
+        js_stream_slot_check(s, &at, entry);
+        bytes += js_place_len(&at);
     }
     seq = at.slot < at.slots->count ? js_place_seq(&at) : 0;
     js_place_done(s, &at);
@@ -61,7 +61,8 @@ static void read_block(struct js_readahead *ahead, js_seq_t seq) {
     struct js_cached *entry = NULL;
     bool told = false;
 
-    while (seq && !atomic_load(&ahead->stop) && js_stream_lock_scanned(s) == 0) {
+    while (seq && !atomic_load(&ahead->stop)) {
+        pthread_rwlock_rdlock(&s->lock);
         if (!entry)
             load(s, seq, &entry);
         if (!told)

@@ -239,6 +239,10 @@ int js_stream_slot_msg(struct js_stream *stream, const struct js_place *at, bool
  * False when it is not in there or not provable from it. */
 bool js_stream_slot_in(struct js_stream *stream, const struct js_place *at,
                        struct js_cached *entry, struct js_msg *ret_msg);
+/* Verifies a live slot's record in a cached copy of its block, so that reading it costs less. What
+ * fails is found again, and told, by who reads it. */
+void js_stream_slot_check(struct js_stream *stream, const struct js_place *at,
+                          struct js_cached *entry);
 /* Header and payload length of a slot, from the index (from the record in the rare case that the
  * header is too long for it). */
 int js_stream_slot_sizes(struct js_stream *stream, const struct js_place *at, uint32_t *ret_hdr,

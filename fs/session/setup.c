@@ -52,7 +52,7 @@ static int open_store(struct jf_fs *fs, struct jf_keys **ret_keys, char *why, si
     const struct jf_options *o = &fs->options;
     char text[JF_WHY_SIZE / 2] = "";
     bool all = o->account && strcmp(o->account, "all") == 0;
-    struct js_store_options so = {.flags = o->rw ? JS_OPEN_RW | JS_OPEN_CREATE : 0,
+    struct js_store_options so = {.flags = JS_OPEN_KEEP | (o->rw ? JS_OPEN_RW | JS_OPEN_CREATE : 0),
                                   .account = all ? NULL : o->account,
                                   .cache_bytes = o->cache_bytes,
                                   .sync = o->sync,
