@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A compressed block: "cmp", u8 1, uv original size, S2 stream, last 8 bytes of the block raw. The
- * head is not covered by any checksum; when the S2 identifier stands where it belongs, damage to the
- * head costs nothing.
+ * head is not covered by any checksum; when the S2 identifier stands where it belongs, damage to
+ * the head costs nothing.
  */
 #include "core/base/bytes.h"
 #include "core/format/record.h"

@@ -2,8 +2,8 @@
 /*
  * The shape of HighwayHash-64 that all implementations share: whole packets of 32 bytes are taken
  * where they lie, only those that straddle pieces are gathered. Included once per implementation,
- * which gives the type of its state and INIT(state, key), UPDATE(state, packet), REST(state, length)
- * and FINISH(state).
+ * which gives the type of its state and INIT(state, key), UPDATE(state, packet), REST(state,
+ * length) and FINISH(state).
  */
 #ifndef JS_HASH64_BODY_H
 #define JS_HASH64_BODY_H

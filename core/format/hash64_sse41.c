@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HighwayHash-64 with SSE4.1: the four lanes of each state vector in two registers. Compiled for the
- * target by attribute and only called when the CPU has it. */
+/* HighwayHash-64 with SSE4.1: the four lanes of each state vector in two registers. Compiled for
+ * the target by attribute and only called when the CPU has it. */
 #if defined(__x86_64__)
 
 #include <smmintrin.h>

@@ -72,8 +72,8 @@ static bool reserved(uint8_t type) {
     return type > JS_S2_RAW && type < JS_S2_SKIP;
 }
 
-/* Chunks that may be passed over hold nothing; one whose checksum proves it to be data has a damaged
- * type. 1, 0, or NOMEM. */
+/* Chunks that may be passed over hold nothing; one whose checksum proves it to be data has a
+ * damaged type. 1, 0, or NOMEM. */
 static int hides_data(const struct js_s2_chunk *c, struct js_buf *out) {
     struct js_s2_chunk t = *c;
     uint32_t n;

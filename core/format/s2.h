@@ -38,8 +38,8 @@ int js_s2_decode_stream(const struct js_env *env,
                         int (*sink_fn)(void *ctx, const uint8_t *data, size_t len),
                         void *sink_ctx, uint64_t max_out);
 
-/* One S2 block (without framing and size) of known decoded length. JS_ERR_CORRUPT: *ret_done is what
- * was decoded before the fault; the rest of out is undefined. */
+/* One S2 block (without framing and size) of known decoded length. JS_ERR_CORRUPT: *ret_done is
+ * what was decoded before the fault; the rest of out is undefined. */
 int js_s2_decode_block(const uint8_t *in, size_t len, uint8_t *out, size_t out_len,
                        size_t *ret_done);
 
@@ -52,16 +52,17 @@ uint32_t js_s2_crc_portable(const uint8_t *p, size_t len);
  * ("sNaPpY" framing, which every server reads), stored raw where that is smaller. */
 int js_s2_encode(const uint8_t *in, size_t len, struct js_buf *out);
 
-/* ---- the "cmp" wrapping of a compressed block: "cmp", u8 1, uv size, S2 stream, last 8 bytes --- */
+/* ---- the "cmp" wrapping of a compressed block: "cmp", u8 1, uv size, S2 stream, last 8 bytes - */
 
-/* True if a block file's bytes look compressed: begins with "cmp" (and is no record of that length),
- * or carries an S2 stream identifier where a compressed block has it (damage in front of it). */
+/* True if a block file's bytes look compressed: begins with "cmp" (and is no record of that
+ * length), or carries an S2 stream identifier where a compressed block has it (damage in front of it). */
 bool js_cmp_is(const uint8_t *in, size_t len);
 /*
  * Decodes a compressed block, appending to out; never more than max_out bytes (JS_ERR_TOO_BIG).
  * Faults are reported to bad_fn as js_s2_decode does, src_off in the block file; bad_fn NULL: the
- * first gives JS_ERR_CORRUPT or JS_ERR_TORN. JS_ERR_TORN when the file ends before the stream begins;
- * JS_ERR_UNKNOWN_FORMAT for an algorithm byte other than 1 when what follows is no S2 stream.
+ * first gives JS_ERR_CORRUPT or JS_ERR_TORN. JS_ERR_TORN when the file ends before the stream
+ * begins; JS_ERR_UNKNOWN_FORMAT for an algorithm byte other than 1 when what follows is no S2
+ * stream.
  */
 int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
                   void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx);

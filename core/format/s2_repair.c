@@ -8,8 +8,8 @@
  *   length   decoding until the size is reached gives it; of a raw chunk, the place where the
  *            running checksum becomes the one stored and another chunk begins
  *
- * What cannot be mended is lost up to the next chunk: where the length says, if chunks follow there,
- * else at the next offset where one proves itself. All trials together are bounded by a budget, the
+ * What cannot be mended is lost up to the next chunk: where the length says, if chunks follow
+ * there, else at the next offset where one proves itself. All trials together are bounded by a budget, the
  * search by the length of the input.
  */
 #include "core/base/bytes.h"
@@ -22,7 +22,8 @@ static void charge(struct js_s2_stream *s, uint64_t cost) {
     s->budget -= cost < s->budget ? cost : s->budget;
 }
 
-static void tell(struct js_s2_stream *s, size_t at, size_t next, uint64_t out_off, const char *what) {
+static void tell(struct js_s2_stream *s, size_t at, size_t next, uint64_t out_off,
+                 const char *what) {
     struct js_s2_bad bad = {.src_off = at, .src_len = next - at, .out_off = out_off, .what = what};
 
     s->bad_fn(s->ctx, &bad);
@@ -55,8 +56,8 @@ static bool goes_on(const struct js_s2_stream *s, size_t q) {
     return q == s->len || plausible(s, q, &c, &size);
 }
 
-/* Elements at p decode to at most room bytes with this checksum, all of the input or all of the room
- * being used? They are left behind out->len. */
+/* Elements at p decode to at most room bytes with this checksum, all of the input or all of the
+ * room being used? They are left behind out->len. */
 static bool packed_proves(struct js_s2_stream *s, const uint8_t *p, size_t len, size_t room,
                           bool all_in, bool all_out, uint32_t crc, size_t *ret_used,
                           size_t *ret_size) {
@@ -232,8 +233,8 @@ static bool size_behind(struct js_s2_stream *s, size_t q, uint64_t *ret_size) {
     return true;
 }
 
-/* What the chunk at `at` says that it decodes to; 0 when it does not, or when it lies about its length
- * and has nothing but that. *ret_cut: the input ends inside. */
+/* What the chunk at `at` says that it decodes to; 0 when it does not, or when it lies about its
+ * length and has nothing but that. *ret_cut: the input ends inside. */
 static uint32_t declared_size(const struct js_s2_stream *s, size_t at, bool length_good,
                               bool *ret_cut) {
     struct js_s2_chunk c;
