@@ -55,7 +55,8 @@ int js_s2_encode(const uint8_t *in, size_t len, struct js_buf *out);
 /* ---- the "cmp" wrapping of a compressed block: "cmp", u8 1, uv size, S2 stream, last 8 bytes - */
 
 /* True if a block file's bytes look compressed: begins with "cmp" (and is no record of that
- * length), or carries an S2 stream identifier where a compressed block has it (damage in front of it). */
+ * length), or carries an S2 stream identifier where a compressed block has it (damage in
+ * front of it). */
 bool js_cmp_is(const uint8_t *in, size_t len);
 /*
  * Decodes a compressed block, appending to out; never more than max_out bytes (JS_ERR_TOO_BIG).

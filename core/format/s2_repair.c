@@ -9,8 +9,8 @@
  *            running checksum becomes the one stored and another chunk begins
  *
  * What cannot be mended is lost up to the next chunk: where the length says, if chunks follow
- * there, else at the next offset where one proves itself. All trials together are bounded by a budget, the
- * search by the length of the input.
+ * there, else at the next offset where one proves itself. All trials together are bounded by a
+ * budget, the search by the length of the input.
  */
 #include "core/base/bytes.h"
 #include "core/format/s2_chunk.h"

@@ -341,7 +341,7 @@ static void output_is_bounded_whatever_is_declared(void **state) {
 
 enum { LARGE = 1 << 20, LARGE_TAIL = 300000, LARGE_SIZE = 2 * LARGE + LARGE_TAIL };
 
-/* Chunk 1 is raw, the last is short. *ret_text: what it decodes to; begins[]: where chunks begin. */
+/* Chunk 1 is raw, the last is short. *ret_text: what it decodes to; begins: where they begin. */
 static void make_large(struct js_buf *b, uint8_t **ret_text, size_t begins[4]) {
     uint8_t *p = malloc(LARGE_SIZE);
     char *packed = malloc(2 * LARGE);
