@@ -69,6 +69,7 @@ void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t bu
     pthread_mutex_init(&cache->mu, NULL);
     /* Without memory for it the cache works all the same. */
     cache->spares = new_spares(env, budget);
+    js_open_files_init(&cache->files, env);
 }
 
 struct js_cached *js_cached_new(const struct js_env *env, struct js_cache *cache, size_t size) {
@@ -282,6 +283,7 @@ void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number) {
     }
     pthread_mutex_unlock(&cache->mu);
     release_chain(gone);
+    js_open_files_drop(&cache->files, owner);
 }
 
 void js_cache_expire_idle(struct js_cache *cache, js_time_t now) {
@@ -303,6 +305,8 @@ void js_cache_expire_idle(struct js_cache *cache, js_time_t now) {
     release_chain(gone);
     if (idle && cache->spares)
         empty_spares(cache->spares);
+    if (idle)
+        js_open_files_drop(&cache->files, 0);
 }
 
 void js_cache_done(struct js_cache *cache) {
@@ -312,5 +316,6 @@ void js_cache_done(struct js_cache *cache) {
         js_cached_unref(e);
     }
     unref_spares(cache->spares);
+    js_open_files_done(&cache->files);
     pthread_mutex_destroy(&cache->mu);
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "core/base/mem.h"
+#include "core/block/open_files.h"
 
 #define JS_CACHE_EXPIRE (INT64_C(10) * 1000000000)
 
@@ -63,6 +64,7 @@ struct js_cache {
     struct js_cached *buckets[1024];
     uint64_t hits, misses, loads;
     struct js_spares *spares; /* NULL: none are kept */
+    struct js_open_files files; /* for what is read past the cache */
 };
 
 void js_cache_init(struct js_cache *cache, const struct js_env *env, uint64_t budget);
@@ -98,7 +100,7 @@ struct js_cached *js_cache_get(struct js_cache *cache, uint64_t owner, uint32_t 
 void js_cache_put(struct js_cache *cache, struct js_cached *entry);
 /* Drops the entries of owner that were walked through: their buffers serve for what comes next. */
 void js_cache_retire(struct js_cache *cache, uint64_t owner);
-/* Drops what belongs to owner (number 0: all of it). */
+/* Drops what belongs to owner (number 0: all of it), its open files, too. */
 void js_cache_drop(struct js_cache *cache, uint64_t owner, uint32_t number);
 /* Drops entries not used since JS_CACHE_EXPIRE. */
 void js_cache_expire_idle(struct js_cache *cache, js_time_t now);

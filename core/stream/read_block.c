@@ -217,16 +217,41 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     return 0;
 }
 
+/* Reads bytes of a file that is open already, or stays open for the next time. */
+static ssize_t read_part(struct js_stream *s, const struct js_block *b, uint64_t off, void *buf,
+                         size_t len) {
+    struct js_open_files *files = &s->cache->files;
+    struct js_open_file *f = js_open_files_get(files, s->identity, b->number, off + len);
+    struct js_extent ext = {.fd = -1};
+    ssize_t n;
+
+    if (!f) {
+        int r = js_files_open_block(&s->files, b->number, &ext);
+        if (r < 0)
+            return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
+        if (off + len > ext.len) {
+            js_extent_close(s->env, &ext);
+            return JS_ERR_BAD_MSG;
+        }
+        if (ext.close_fd)
+            f = js_open_files_put(files, s->identity, b->number, ext.fd, ext.len);
+    }
+    n = js_file_read(s->env, f ? f->fd : ext.fd, buf, len, ext.off + off);
+    if (f)
+        js_open_files_release(files, f);
+    else
+        js_extent_close(s->env, &ext);
+    return n >= 0 && (size_t)n < len ? (ssize_t)JS_ERR_BAD_MSG : n;
+}
+
 int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at) {
     struct js_cached *e;
-    struct js_extent ext;
-    int r;
 
     if (b->unreadable)
         return JS_ERR_BAD_MSG;
     if (b->compressed) {
-        r = js_stream_block_bytes(s, b, &e);
+        int r = js_stream_block_bytes(s, b, &e);
         if (r < 0)
             return r;
         if (off > e->len || len > e->len - off) {
@@ -237,19 +262,10 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
         *ret_at = e->data + off;
         return 0;
     }
-    r = js_files_open_block(&s->files, b->number, &ext);
-    if (r < 0)
-        return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
     e = js_cached_new(s->env, NULL, len);
-    if (!e) {
-        js_extent_close(s->env, &ext);
+    if (!e)
         return JS_ERR_NOMEM;
-    }
-    ssize_t n = off + len <= ext.len ? js_file_read(s->env, ext.fd, e->data, len, ext.off + off)
-                                     : (ssize_t)JS_ERR_BAD_MSG;
-    js_extent_close(s->env, &ext);
-    if (n >= 0 && (size_t)n < len)
-        n = JS_ERR_BAD_MSG;
+    ssize_t n = read_part(s, b, off, e->data, len);
     if (n >= 0 && b->key)
         n = js_block_xor(b->key, off, e->data, len);
     if (n < 0) {

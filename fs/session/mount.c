@@ -38,8 +38,9 @@ enum { EXIT_MOUNTED = 0, EXIT_REFUSED = 1, EXIT_SYSTEM = 2, EXIT_MOUNT_FAILED = 
 
 #define MAX_IO       (1u << 20)
 #define STOP_SECONDS 20
-/* How often the store is asked whether something is due. */
-#define DUE_MS 250
+/* How often the store is asked whether something is due, and whether its cache is idle. */
+#define DUE_MS  250
+#define IDLE_MS 5000
 
 struct mount {
     struct jf_fs fs;
@@ -155,12 +156,13 @@ static unsigned thread_count(const struct jf_options *o) {
 
 /* ---- running */
 
-static void run_due(struct jf_fs *fs) {
+static void run_due(struct jf_fs *fs, js_time_t *next_idle) {
     js_time_t due = js_store_next_deadline(fs->store);
     js_time_t now = fs->env->clock->now(fs->env->clock->ctx);
 
-    if (!due || due > now)
+    if ((!due || due > now) && now < *next_idle)
         return;
+    *next_idle = now + IDLE_MS * INT64_C(1000000);
     int r = js_store_run_due(fs->store, now);
     if (r < 0) {
         jf_log_add(fs->log, "periodic sync: %s", js_err_text(r));
@@ -204,13 +206,13 @@ static int serve(struct mount *m) {
                             {.fd = m->ended, .events = POLLIN},
                             {.fd = m->ready, .events = POLLIN}};
     nfds_t count = 3;
+    js_time_t next_idle = 0;
 
     for (;;) {
-        int n = poll(fds, count, m->fs.options.rw ? DUE_MS : -1);
+        int n = poll(fds, count, m->fs.options.rw ? DUE_MS : IDLE_MS);
         if (n < 0 && errno != EINTR)
             return EXIT_SYSTEM;
-        if (m->fs.options.rw)
-            run_due(&m->fs);
+        run_due(&m->fs, &next_idle);
         if (n <= 0)
             continue;
         if (count == 3 && fds[2].revents) {
