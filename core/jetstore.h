@@ -179,10 +179,10 @@ JS_API int js_kek_derive(const void *server_key, size_t len, const char *account
 enum js_open_flags {
     JS_OPEN_RW = 1,     /* lock streams that are written, allow writing */
     JS_OPEN_CREATE = 2, /* with RW: a missing or empty directory becomes a new store */
+    JS_OPEN_SCAN = 4,   /* read every block when a stream opens, even if index.db spares it */
     JS_OPEN_KEEP = 8,   /* blocks that were read in order to their end stay in the cache while there is
                          * room; else their memory serves for the next block (who reads a stream once
                          * is faster so) */
-    JS_OPEN_SCAN = 4,   /* read every block when a stream opens, even if index.db spares it */
 };
 
 enum js_sync_mode { JS_SYNC_CLOSE, JS_SYNC_ALWAYS, JS_SYNC_INTERVAL, JS_SYNC_OS };

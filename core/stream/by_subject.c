@@ -5,7 +5,8 @@
 /* Compared in groups, which the compiler turns into vector instructions. */
 #define GROUP 32
 
-uint32_t js_ids_find(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id) {
+/* First index >= from of an id in ids[0..n), n if there is none. */
+static uint32_t find_id(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id) {
     uint32_t k = from;
 
     for (; k + GROUP <= n; k += GROUP) {
@@ -20,7 +21,8 @@ uint32_t js_ids_find(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id
     return k;
 }
 
-uint32_t js_ids_find_back(const uint32_t *ids, uint32_t n, uint32_t id) {
+/* Last index < n, or JS_NO_SLOT. */
+static uint32_t find_id_back(const uint32_t *ids, uint32_t n, uint32_t id) {
     uint32_t k = n;
 
     for (; k >= GROUP; k -= GROUP) {
@@ -54,7 +56,7 @@ static int search(struct js_stream *s, uint32_t sid, js_seq_t seq, struct js_pla
             return r;
         const struct js_slots *sl = at->slots;
         uint32_t k = js_slots_lower(sl, seq);
-        while ((k = js_ids_find(sl->sid, k, sl->count, sid)) < sl->count) {
+        while ((k = find_id(sl->sid, k, sl->count, sid)) < sl->count) {
             if (js_slot_live(sl, k)) {
                 at->slot = k;
                 return 1;
@@ -123,7 +125,7 @@ int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *a
         uint32_t k = js_slots_lower(sl, last);
         if (k < sl->count && js_slot_seq(sl, k) == last)
             k++;
-        while ((k = js_ids_find_back(sl->sid, k, sid)) != JS_NO_SLOT) {
+        while ((k = find_id_back(sl->sid, k, sid)) != JS_NO_SLOT) {
             if (js_slot_live(sl, k)) {
                 at->slot = k;
                 put(&line->last, js_place_seq(at));
@@ -157,7 +159,8 @@ int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, stru
     return search(stream, sid, seq, at);
 }
 
-int js_stream_settle_lasts(struct js_stream *s) {
+/* Corrects line->last of every subject. */
+static int settle_all(struct js_stream *s) {
     size_t words = (size_t)s->subjects.count / 64 + 1;
     uint64_t *seen = js_calloc(s->env, words, sizeof *seen);
     uint32_t left = s->subjects.live;
@@ -182,4 +185,13 @@ int js_stream_settle_lasts(struct js_stream *s) {
     if (r == 0)
         atomic_store_explicit(&s->stale_lasts, false, memory_order_relaxed);
     return r;
+}
+
+int js_stream_settle(struct js_stream *s, const struct js_matcher *m, struct js_place *at) {
+    if (!atomic_load_explicit(&s->stale_lasts, memory_order_relaxed))
+        return 0;
+    if (m->all || m->set->only == JS_NO_ID)
+        return settle_all(s);
+    int r = js_stream_last_of(s, m->set->only, at);
+    return r < 0 ? r : 0;
 }

@@ -57,6 +57,9 @@ int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_
     char pattern[256], *copy = pattern;
     bool all = len == 0 || (len == 1 && *subject == '>');
 
+    /* No subject holds a NUL, and the pattern would end there. */
+    if (len && memchr(subject, 0, len))
+        return JS_ERR_MSG_NOT_FOUND;
     if (len >= sizeof pattern) {
         copy = js_malloc(stream->env, len + 1);
         if (!copy)

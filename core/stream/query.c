@@ -57,17 +57,6 @@ static uint64_t count_subjects(const struct js_stream *s, const struct js_matche
     return n;
 }
 
-/* Makes line->last of what is asked for exact. */
-static int settle(struct js_stream *s, const struct js_matcher *m, struct js_place *at) {
-    if (!atomic_load_explicit(&s->stale_lasts, memory_order_relaxed))
-        return 0;
-    if (!m->all && m->set->only != JS_NO_ID) {
-        int r = js_stream_last_of(s, m->set->only, at);
-        return r < 0 ? r : 0;
-    }
-    return js_stream_settle_lasts(s);
-}
-
 /* ---- counting from the middle ------------------------------------------------------------------ */
 
 /* live: how many of all the slots live. */
@@ -194,7 +183,7 @@ static int count_from(struct js_stream *s, const struct js_matcher *m, js_seq_t 
 
 static int count_lasts(struct js_stream *s, const struct js_matcher *m, js_seq_t start,
                        struct js_place *at, uint64_t *n) {
-    int r = settle(s, m, at);
+    int r = js_stream_settle(s, m, at);
 
     *n = 0;
     for (uint32_t id = 0; r == 0 && next_member(s, m, &id); id++)
@@ -392,7 +381,7 @@ static int collect(struct js_stream *s, const struct js_matcher *m, js_seq_t upt
                    struct js_place *at, struct seqs *q) {
     uint64_t *wanted = NULL;
     size_t left = 0;
-    int r = settle(s, m, at);
+    int r = js_stream_settle(s, m, at);
 
     for (uint32_t id = 0; r == 0 && next_member(s, m, &id); id++) {
         const struct js_subject_line *line = &s->subjects.lines[id];

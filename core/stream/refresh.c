@@ -143,7 +143,8 @@ int js_stream_refresh(struct js_stream *stream) {
         c = OTHER;
     if (c == GREW)
         r = read_tail(stream);
-    if (c == OTHER || r == JS_ERR_STALE)
+    /* Also when what index.db spared turns out to be needed. */
+    if (c == OTHER || r == JS_ERR_STALE || r == JS_NEED_SCAN)
         r = read_anew(stream);
     js_seq_t last = stream->last_seq;
     pthread_rwlock_unlock(&stream->lock);

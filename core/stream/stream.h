@@ -324,11 +324,10 @@ int js_stream_first_of(struct js_stream *stream, uint32_t sid, struct js_place *
 int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
 /* First live message of a subject with sequence >= seq. */
 int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_place *at);
-/* Corrects line->last of every subject in one pass over the messages. */
-int js_stream_settle_lasts(struct js_stream *stream);
-/* First index >= from of an id in ids[0..n), n if there is none; and last index < n. */
-uint32_t js_ids_find(const uint32_t *ids, uint32_t from, uint32_t n, uint32_t id);
-uint32_t js_ids_find_back(const uint32_t *ids, uint32_t n, uint32_t id);
+/* Makes line->last exact for the subjects of a matcher: many stale ones cost one pass over the
+ * messages, not a search each. */
+struct js_matcher;
+int js_stream_settle(struct js_stream *stream, const struct js_matcher *m, struct js_place *at);
 
 /* first and last of a line are corrected by readers, too; what they store is right at any time. */
 static inline js_seq_t js_line_seq(const js_seq_t *p) {

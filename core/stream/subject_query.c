@@ -91,12 +91,6 @@ static int visit_id(void *ctx, uint32_t id) {
     return r < 0 ? r : v->fn(v->ctx, js_subject_name(line), line->len, &state);
 }
 
-/* Many stale lines cost one pass, not a search each. */
-static int settle(struct js_stream *s) {
-    return atomic_load_explicit(&s->stale_lasts, memory_order_relaxed) ? js_stream_settle_lasts(s)
-                                                                       : 0;
-}
-
 static int visit_all(struct js_stream *s, const struct js_filter *filter, struct visit *v) {
     struct js_matcher m;
 
@@ -108,8 +102,8 @@ static int visit_all(struct js_stream *s, const struct js_filter *filter, struct
         /* One pattern narrows the walk; more are told apart by the set. */
         bool one = filter && filter->count == 1 && !m.all && !m.filter.subtree;
         const char *pattern = one ? filter->patterns[0] : ">";
-        if (v->fn && !(m.set && m.set->only != JS_NO_ID))
-            r = settle(s);
+        if (v->fn)
+            r = js_stream_settle(s, &m, &v->at);
         if (r == 0)
             r = js_subjects_match(&s->subjects, pattern, strlen(pattern), visit_id, v);
         js_place_done(s, &v->at);

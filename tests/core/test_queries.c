@@ -2,8 +2,7 @@
 /*
  * Every question of core/jetstore.h against a model that looks at everything: 100,000 random ones
  * for each kind of store, opened in every way. Each store follows from the seed, its kind and its
- * number: JETFS_TEST_SEED sets the seed, JETFS_TEST_STORE=n asks the n-th store of each kind alone
- * (and with --filter of cmocka's environment one kind alone).
+ * number: JETFS_TEST_SEED sets the seed, JETFS_TEST_STORE=n asks the n-th store of each kind alone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
