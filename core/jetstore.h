@@ -75,7 +75,19 @@ typedef int64_t js_time_t;
     X(JS_ERR_TOO_MANY_RESULTS, E2BIG, "too many results")                                          \
     X(JS_ERR_UNSUPPORTED, EOPNOTSUPP, "not built yet")                                             \
     X(JS_ERR_WRITE_FAILED, EROFS, "an earlier write or sync failed; reopen the store")             \
-    X(JS_ERR_STALE, ESTALE, "changed underneath")
+    X(JS_ERR_STALE, ESTALE, "changed underneath")                                                  \
+    X(JS_ERR_NOT_PERMITTED, EPERM, "the stream's configuration does not allow it")                 \
+    X(JS_ERR_WRONG_STREAM, EINVAL, "expected stream does not match")                               \
+    X(JS_ERR_WRONG_LAST_SEQ, ESTALE, "expected last sequence does not match")                      \
+    X(JS_ERR_WRONG_LAST_MSG_ID, ESTALE, "expected last message id does not match")                 \
+    X(JS_ERR_BAD_HEADER, EINVAL, "a header's value is not valid")                                  \
+    X(JS_ERR_SNAPSHOT_IN_PROGRESS, EBUSY, "a backup of the stream is running")                     \
+    X(JS_ERR_BAD_STATE_ENCODING, EINVAL, "not an encoded stream state")                            \
+    X(JS_ERR_NO_ACK_POLICY, EINVAL, "the consumer takes no acknowledgements")                      \
+    X(JS_ERR_OLD_UPDATE, ESTALE, "the consumer's state is newer than the update")                  \
+    X(JS_ERR_MAX_ACK_PENDING, EAGAIN, "too many messages wait for their acknowledgement")          \
+    X(JS_ERR_PAUSED, EAGAIN, "the consumer is paused")                                             \
+    X(JS_ERR_AGAIN, EAGAIN, "nothing to deliver now")
 
 enum js_err {
     JS_OK = 0,
@@ -119,6 +131,8 @@ struct js_io {
     int (*fsync)(void *ctx, int fd);     /* file or directory, data and metadata */
     int (*fdatasync)(void *ctx, int fd); /* data and what is needed to read it back */
     int (*rename)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
+    /* a second name for a file; fails with -EEXIST when it is taken */
+    int (*link)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
     int (*unlink)(void *ctx, int dirfd, const char *name);
     int (*rmdir)(void *ctx, int dirfd, const char *name);
     int (*mkdir)(void *ctx, int dirfd, const char *name, unsigned mode);
@@ -183,6 +197,9 @@ enum js_open_flags {
     JS_OPEN_KEEP = 8,   /* blocks that were read in order to their end stay in the cache while there is
                          * room; else their memory serves for the next block (who reads a stream once
                          * is faster so) */
+    JS_OPEN_ASYNC = 16, /* a store call returns once the message is buffered; the buffer goes to the
+                         * kernel when it is large, after a few milliseconds (js_store_run_due), and
+                         * at every flush, sync and close. Streams with persist_mode async always do */
 };
 
 enum js_sync_mode { JS_SYNC_CLOSE, JS_SYNC_ALWAYS, JS_SYNC_INTERVAL, JS_SYNC_OS };
@@ -600,48 +617,6 @@ JS_API int js_consumer_get(struct js_stream *stream, const char *name,
 JS_API int js_consumer_pending(struct js_stream *stream, const char *name, js_seq_t from,
                                struct js_pending *buf, size_t max, size_t *ret_n);
 
-/* ---- writing ------------------------------------------------------------------------------- */
-
-struct js_new_msg {
-    const char *subject;
-    size_t subject_len;
-    const uint8_t *hdr; /* NULL if none; whole header block */
-    size_t hdr_len;
-    const uint8_t *data;
-    size_t data_len;
-    js_seq_t ret_seq;   /* given on success */
-    js_time_t ret_time;
-};
-/*
- * Appends messages in order with one write. Returns how many were stored (all, or those before
- * the one that failed); when that is less than n, *ret_err is why (untouched otherwise). With
- * JS_SYNC_ALWAYS they are on disk when it returns. Errors: READ_ONLY, SUBJECT, NOT_BOUND,
- * MSG_TOO_LARGE, MAX_*, NO_SPACE, IO, WRITE_FAILED.
- */
-JS_API ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, size_t n,
-                                    int *ret_err);
-/* One message; ret_seq and ret_time may be NULL. */
-JS_API int js_stream_store_msg(struct js_stream *stream, const char *subject, size_t subject_len,
-                               const uint8_t *hdr, size_t hdr_len, const uint8_t *data,
-                               size_t data_len, js_seq_t *ret_seq, js_time_t *ret_time);
-/* Removes a message by appending a tombstone. 1 removed, 0 was not there any more, or an error. */
-JS_API int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq);
-/* Puts everything acknowledged on disk (data, and the directory where needed). After a failure the
- * stream is read-only until reopened (WRITE_FAILED). */
-JS_API int js_stream_sync(struct js_stream *stream);
-
-/* Work that time makes due (periodic sync). next_deadline: wall clock time or 0 = none. */
-JS_API js_time_t js_store_next_deadline(struct js_store *store);
-JS_API int js_store_run_due(struct js_store *store, js_time_t now);
-
-/*
- * Tells about changes, after they happened, outside all locks: appended messages first..first+n-1
- * (n 0 if only removals or a reload happened). The callback must not call js_stream_unsubscribe.
- */
-typedef void (*js_change_fn)(void *ctx, struct js_stream *stream, js_seq_t first, uint64_t n);
-JS_API int js_stream_subscribe(struct js_stream *stream, js_change_fn fn, void *ctx);
-JS_API void js_stream_unsubscribe(struct js_stream *stream, js_change_fn fn, void *ctx);
-
 /* ---- times and headers --------------------------------------------------------------------- */
 
 /* RFC 3339 with nanoseconds and Z, e.g. "2026-07-14T13:00:00.000000001Z"; buf >= 40 bytes. */
@@ -658,6 +633,8 @@ JS_API bool js_hdr_next(const uint8_t *hdr, size_t hdr_len, size_t *pos, const c
                         size_t *ret_key_len, const char **ret_value, size_t *ret_value_len);
 
 JS_API const char *js_version(void);
+
+#include "jetstore_write.h"
 
 #ifdef __cplusplus
 }

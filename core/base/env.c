@@ -99,6 +99,11 @@ static int posix_rename(void *ctx, int from_dirfd, const char *from, int to_dirf
     return renameat(from_dirfd, from, to_dirfd, to) < 0 ? -errno : 0;
 }
 
+static int posix_link(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to) {
+    (void)ctx;
+    return linkat(from_dirfd, from, to_dirfd, to, 0) < 0 ? -errno : 0;
+}
+
 static int posix_unlink(void *ctx, int dirfd, const char *name) {
     (void)ctx;
     return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
@@ -196,6 +201,7 @@ static const struct js_io posix_io = {
     .fsync = posix_fsync,
     .fdatasync = posix_fdatasync,
     .rename = posix_rename,
+    .link = posix_link,
     .unlink = posix_unlink,
     .rmdir = posix_rmdir,
     .mkdir = posix_mkdir,

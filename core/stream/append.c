@@ -1,99 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Storing and removing messages. */
-#include "core/stream/writer.h"
+/* Storing messages. */
+#include "core/stream/remove.h"
 
 #include "core/base/limits.h"
 
-/* Takes what a removal says out of the index; the tombstone is in the file by then. */
-static int forget_msg(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    js_seq_t seq = js_slot_seq(b->slots, slot);
-    int r = js_stream_drop_slot(s, b, slot);
-
-    if (r < 0)
-        return r;
-    s->removals++;
-    if (seq == s->first_seq)
-        r = js_stream_find_first(s);
-    return r;
-}
-
-/* Time of the message in a slot, for its tombstone; 0 if it cannot be read. */
-static js_time_t time_of(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
-    struct js_msg msg;
-
-    if (b->slots->len[slot] == JS_LEN_DAMAGED || js_stream_slot_msg(s, &at, false, &msg) < 0)
-        return 0;
-    js_time_t t = msg.time;
-    js_msg_release(&msg);
-    return t;
-}
-
-/* Writes the tombstone, then forgets the message. */
-static int remove_slot(struct js_stream *s, struct js_writer *w, struct js_block *b,
-                       uint32_t slot) {
-    size_t done = 0;
-    js_seq_t seq = js_slot_seq(b->slots, slot);
-    int r = 0;
-
-    if (js_writer_full(w, JS_MIN_RECORD))
-        r = js_writer_flush(s, w, NULL, &done);
-    if (r == 0)
-        r = js_writer_put(s, w, seq | JS_SEQ_TOMBSTONE, time_of(s, b, slot), NULL, SIZE_MAX);
-    if (r == 0)
-        r = js_writer_flush(s, w, NULL, &done);
-    return r < 0 ? r : forget_msg(s, b, slot);
-}
-
-int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
-    struct js_writer *w;
-    bool removed = false;
-    size_t bi;
-
-    pthread_rwlock_wrlock(&stream->lock);
-    int r = js_writer_open(stream, &w);
-    if (r == 0 && stream->config.deny_delete)
-        r = JS_ERR_ACCESS;
-    if (r == 0 && (seq == 0 || seq > stream->last_seq))
-        r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
-    if (r == 0) {
-        struct js_block *b = js_stream_block_of(stream, seq, &bi);
-        r = b ? js_block_warm(stream, bi) : 0;
-        uint32_t slot = b && r == 0 ? js_slots_find(b->slots, seq) : JS_NO_SLOT;
-        if (slot != JS_NO_SLOT && b->slots->len[slot] != 0) {
-            r = remove_slot(stream, w, b, slot);
-            removed = r == 0;
-        }
-        if (r == 0 && removed && stream->sync_mode == JS_SYNC_ALWAYS)
-            r = js_writer_sync(stream, w);
-    }
-    pthread_rwlock_unlock(&stream->lock);
-    if (removed)
-        js_stream_notify(stream, 0, 0);
-    return r < 0 ? r : removed;
-}
-
 /* ---- limits -------------------------------------------------------------------------------- */
-
-/* Removes the oldest live message of a subject, or of the stream (JS_NO_ID). 1, or 0 if there is
- * none. */
-static int remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid) {
-    struct js_place at = {0};
-    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
-                            : js_stream_first_of(s, sid, &at);
-
-    size_t bi = at.index;
-    js_seq_t seq = r > 0 ? js_place_seq(&at) : 0;
-    js_place_done(s, &at);
-    if (r <= 0)
-        return r;
-    r = js_block_warm(s, bi);
-    if (r < 0)
-        return r;
-    struct js_block *b = s->blocks[bi];
-    r = remove_slot(s, w, b, js_slots_find(b->slots, seq));
-    return r < 0 ? r : 1;
-}
 
 /* After storing: old messages leave where the configuration says so (discard old). */
 static int enforce_limits(struct js_stream *s, struct js_writer *w, uint32_t sid, bool *ret_gone) {
@@ -102,13 +13,13 @@ static int enforce_limits(struct js_stream *s, struct js_writer *w, uint32_t sid
 
     while (r > 0 && c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
            s->subjects.lines[sid].count > (uint64_t)c->max_msgs_per_subject) {
-        r = remove_oldest(s, w, sid);
+        r = js_remove_oldest(s, w, sid);
         *ret_gone |= r > 0;
     }
     while (r >= 0 && c->discard == 'o' &&
            ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
             (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes))) {
-        r = remove_oldest(s, w, JS_NO_ID);
+        r = js_remove_oldest(s, w, JS_NO_ID);
         if (r == 0)
             break;
         *ret_gone |= r > 0;
