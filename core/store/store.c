@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/file.h"
+#include "core/consumer/consumer.h"
 #include "core/stream/writer.h"
 
 #define DEFAULT_INDEX (UINT64_C(1) << 30)
@@ -52,7 +53,10 @@ int js_store_close(struct js_store *store) {
     while (store->streams) {
         struct js_open_stream *o = store->streams;
         store->streams = o->next;
-        int e = js_stream_finish(o->stream);
+        int e = js_consumers_stop(o->stream);
+        if (r == 0)
+            r = e;
+        e = js_stream_finish(o->stream);
         if (r == 0)
             r = e;
         js_stream_unref(o->stream);
@@ -314,7 +318,10 @@ int js_store_drop_stream(struct js_store *store, const char *account, const char
     if (o && s)
         forget_open(store, o);
     pthread_mutex_unlock(&store->mu);
-    int r = s ? js_stream_finish(s) : 0;
+    int r = s ? js_consumers_stop(s) : 0;
+    int e = s ? js_stream_finish(s) : 0;
+    if (r == 0)
+        r = e;
     if (s)
         js_stream_unref(s);
     return r;
@@ -326,6 +333,9 @@ js_time_t js_store_next_deadline(struct js_store *store) {
     pthread_mutex_lock(&store->mu);
     for (struct js_open_stream *o = store->streams; o; o = o->next) {
         js_time_t t = o->stream ? js_stream_deadline(o->stream) : 0;
+        if (t && (!soonest || t < soonest))
+            soonest = t;
+        t = o->stream ? js_consumers_deadline(o->stream) : 0;
         if (t && (!soonest || t < soonest))
             soonest = t;
     }
@@ -351,6 +361,9 @@ int js_store_run_due(struct js_store *store, js_time_t now) {
             continue;
         js_time_t due = js_stream_deadline(s);
         int e = due && due <= now ? js_stream_sync(s) : 0;
+        if (r == 0)
+            r = e;
+        e = js_consumers_run(s, now);
         js_stream_unref(s);
         if (r == 0)
             r = e;

@@ -45,14 +45,15 @@ static int remove_slot(struct js_stream *s, struct js_writer *w, struct js_block
     return r < 0 ? r : forget_msg(s, b, slot);
 }
 
-int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
+/* user: what the configuration denies to users holds. */
+static int remove_one(struct js_stream *stream, js_seq_t seq, bool user) {
     struct js_writer *w;
     bool removed = false;
     size_t bi;
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
-    if (r == 0 && stream->config.deny_delete)
+    if (r == 0 && user && stream->config.deny_delete)
         r = JS_ERR_NOT_PERMITTED;
     if (r == 0 && (seq == 0 || seq > stream->last_seq))
         r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
@@ -71,6 +72,14 @@ int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
     if (removed)
         js_stream_notify(stream, 0, 0);
     return r < 0 ? r : removed;
+}
+
+int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
+    return remove_one(stream, seq, true);
+}
+
+int js_stream_remove_acked(struct js_stream *stream, js_seq_t seq) {
+    return remove_one(stream, seq, false);
 }
 
 int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid) {

@@ -9,4 +9,8 @@
  * or 0 if there is none. */
 int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid);
 
+/* js_stream_remove_msg() for messages that consumers are done with: deny_delete does not matter. Takes
+ * the lock itself. */
+int js_stream_remove_acked(struct js_stream *stream, js_seq_t seq);
+
 #endif

@@ -2,6 +2,7 @@
 /* Birth and death of a stream's handle. */
 #include "core/stream/stream.h"
 
+#include "core/consumer/consumer.h"
 #include "core/stream/writer.h"
 
 struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
@@ -23,6 +24,8 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     pthread_rwlock_init(&s->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&s->listeners_mu, NULL);
+    pthread_mutex_init(&s->retire_mu, NULL);
+    pthread_mutex_init(&s->consumers_mu, NULL);
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
     if (!s->account || !s->name) {
@@ -41,6 +44,7 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 }
 
 void js_stream_free(struct js_stream *s) {
+    js_consumers_stop(s);
     if (s->cache)
         js_stream_unload(s, false);
     js_recent_done(&s->recent, s->env);
@@ -54,6 +58,8 @@ void js_stream_free(struct js_stream *s) {
         s->listeners = l->next;
         js_free(s->env, l);
     }
+    pthread_mutex_destroy(&s->consumers_mu);
+    pthread_mutex_destroy(&s->retire_mu);
     pthread_mutex_destroy(&s->listeners_mu);
     pthread_rwlock_destroy(&s->lock);
     js_free(s->env, s->account);

@@ -102,7 +102,11 @@ struct js_filters {
 void js_filters_init(struct js_filters *filters);
 void js_filters_done(struct js_filters *filters, const struct js_env *env);
 
-struct js_writer; /* core/stream/writer.h */
+struct js_writer;   /* core/stream/writer.h */
+struct js_consumer; /* core/consumer/consumer.h */
+
+/* How many removals are remembered one by one. */
+#define JS_REMOVED_LOG 256
 
 struct js_stream {
     const struct js_env *env;
@@ -144,6 +148,8 @@ struct js_stream {
     js_time_t first_time, last_time;
     uint64_t lost;      /* damaged slots */
     uint64_t removals;
+    uint64_t removed_logged; /* single messages that were removed, and which they were */
+    js_seq_t removed_log[JS_REMOVED_LOG];
     size_t unread;         /* blocks that only index.db told of */
     bool miscounted;       /* while opening: index.db's totals do not fit the records */
     /* A line->first or line->last may be that of a removed message (hints; relaxed order). */
@@ -163,6 +169,11 @@ struct js_stream {
 
     pthread_mutex_t listeners_mu;
     struct js_listener *listeners; /* guarded by listeners_mu */
+
+    pthread_mutex_t retire_mu; /* removing what was acknowledged, making and deleting consumers */
+    pthread_mutex_t consumers_mu;
+    struct js_consumer *consumers_open; /* guarded by consumers_mu */
+    bool consumers_closed;              /* so is this: the stream closes */
 };
 
 /* ---- problems.c: lock held for writing ------------------------------------------------------ */
