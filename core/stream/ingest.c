@@ -96,7 +96,9 @@ static int add_known(struct js_stream *s, struct js_block *b, const struct js_re
     uint32_t slot;
     struct js_slot_value v = {.off = off, .len = rec->len, .sid = sid};
     v.hlen = (uint16_t)(rec->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : rec->hdr_len);
-    int r = js_slots_append(b->slots, s->env, rec->seq, &v, &slot);
+    int r = s->unread ? js_subjects_widen(&s->subjects, sid, b->number, b->number) : 0;
+    if (r == 0)
+        r = js_slots_append(b->slots, s->env, rec->seq, &v, &slot);
     if (r < 0)
         return r;
     struct js_subject_line *line = &s->subjects.lines[sid];
