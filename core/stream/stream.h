@@ -121,6 +121,7 @@ struct js_stream {
     unsigned scan_threads;
     bool scan_all;         /* never open by index.db alone */
     uint64_t index_budget; /* bytes for slots */
+    uint64_t block_size;   /* of new blocks; 0 = by the configuration */
     struct js_recent recent;
     struct js_filters filters;
 
