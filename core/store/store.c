@@ -218,6 +218,7 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->scan_threads = store->options.scan_threads;
     s->scan_all = store->options.flags & JS_OPEN_SCAN;
     s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
+    s->block_size = store->options.block_size;
     int r = open_files(store, account, name, &s->files);
     if (r == 0 && s->rw) {
         int l = io->lock(io->ctx, s->files.dirfd);

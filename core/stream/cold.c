@@ -28,7 +28,7 @@ void js_cold_free(struct js_cold *cold, const struct js_env *env) {
     if (!cold)
         return;
     js_seqset_done(&cold->deleted);
-    js_slots_unref(cold->kept, env);
+    js_slots_unref(atomic_load_explicit(&cold->kept, memory_order_relaxed), env);
     js_free(env, cold);
 }
 
@@ -102,13 +102,15 @@ static int add_records(struct js_stream *s, struct js_block *b, const struct js_
         if ((sr->seq & JS_SEQ_ERASED) || !lives(b->cold, seq))
             continue;
         const char *name = (const char *)bytes + sr->off + JS_RECORD_HEAD;
-        struct js_slot_value v = {.off = sr->off, .len = sr->len, .hlen = sr->hdr_len};
-        v.sid = js_subjects_find_hashed(&s->subjects, hash, name, sr->subject_len);
+        struct js_slot v = {
+            .off = sr->off, .len = sr->len, .hlen = sr->hdr_len, .slen = sr->subject_len};
+        uint32_t sid = js_subjects_find_hashed(&s->subjects, hash, name, sr->subject_len);
         uint32_t slot;
-        r = v.sid == JS_NO_ID ? JS_ERR_CORRUPT : js_slots_append(slots, s->env, seq, &v, &slot);
+        r = sid == JS_NO_ID ? JS_ERR_CORRUPT
+                            : js_slots_append(slots, s->env, seq, &v, sid, &slot);
         if (r < 0)
             break;
-        uint32_t *tail = tail_of(&tails, v.sid);
+        uint32_t *tail = tail_of(&tails, sid);
         if (*tail != JS_NO_SLOT)
             slots->next[*tail] = (uint32_t)(seq - js_slot_seq(slots, *tail));
         *tail = slot;
@@ -205,7 +207,7 @@ static void keep_slots(struct js_stream *s, struct js_block *b, struct js_slots 
         keep_recent(&s->recent, s->env, b, slots);
     } else {
         atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
-        b->cold->kept = slots;
+        atomic_store_explicit(&b->cold->kept, slots, memory_order_release);
         s->recent.kept_memory += size;
     }
     pthread_mutex_unlock(&s->recent.mu);
@@ -213,7 +215,7 @@ static void keep_slots(struct js_stream *s, struct js_block *b, struct js_slots 
 
 static struct js_slots *find_slots(struct js_stream *s, struct js_block *b) {
     pthread_mutex_lock(&s->recent.mu);
-    struct js_slots *slots = b->cold->kept;
+    struct js_slots *slots = atomic_load_explicit(&b->cold->kept, memory_order_relaxed);
     if (slots)
         atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
     else
@@ -261,16 +263,21 @@ int js_place_at(struct js_stream *s, struct js_place *place, size_t index) {
         return 0;
     if (place->held)
         js_place_done(s, place);
-    if (!b->slots) {
+    const struct js_slots *slots = b->slots;
+    /* What a block keeps goes only under the lock for writing. */
+    if (!slots)
+        slots = atomic_load_explicit(&b->cold->kept, memory_order_acquire);
+    if (!slots) {
         int r = get_slots(s, b, &place->held);
         if (r != 0) {
             place->block = NULL;
             return r;
         }
+        slots = place->held;
     }
     place->block = b;
     place->index = index;
-    place->slots = b->slots ? b->slots : place->held;
+    place->slots = slots;
     return 0;
 }
 
@@ -312,7 +319,7 @@ int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
     if (r != 0)
         return r;
     at.slot = js_slots_find(at.slots, seq);
-    if (at.slot != JS_NO_SLOT && at.slots->len[at.slot] != 0)
+    if (at.slot != JS_NO_SLOT && at.slots->at[at.slot].len != 0)
         r = js_stream_slot_sizes(s, &at, &hdr, &payload);
     else
         at.slot = JS_NO_SLOT;
@@ -320,13 +327,14 @@ int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
         r = js_seqset_add(&b->cold->deleted, seq);
     if (r > 0) {
         struct js_subject_line *line = &s->subjects.lines[at.slots->sid[at.slot]];
-        uint32_t len = at.slots->len[at.slot];
+        uint32_t len = at.slots->at[at.slot].len;
         if (--line->count == 0)
             s->subjects.live--;
         atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
         atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
-        js_slots_unref(b->cold->kept, s->env); /* they still show it */
-        b->cold->kept = NULL;
+        struct js_slots *kept = atomic_load_explicit(&b->cold->kept, memory_order_relaxed);
+        if (kept) /* others of the last few are found no more by the new number of removals */
+            kept->at[at.slot].len = 0;
         b->msgs--;
         b->bytes -= len;
         b->removals++;
@@ -362,8 +370,9 @@ int js_block_warm(struct js_stream *s, size_t index) {
     int r = get_slots(s, b, &slots);
     if (r != 0)
         return r;
-    /* The copy kept for others must not change with this one. */
-    js_recent_clear(&s->recent, s->env);
+    /* The copy among the last few must not change with this one. */
+    if (atomic_load_explicit(&b->cold->kept, memory_order_relaxed) != slots)
+        js_recent_clear(&s->recent, s->env);
     b->slots = slots;
     js_block_count(s, b);
     js_cold_free(b->cold, s->env);

@@ -29,7 +29,9 @@ struct js_cold {
     /* guarded by js_recent.making: */
     bool prepared; /* unread: its key and form are known by now */
     bool made;     /* slots were made of it once */
-    struct js_slots *kept; /* guarded by js_recent.mu; unread: its slots, while there is room */
+    /* unread: its slots, while there is room. Set once (by readers, with js_recent.mu); they go under
+     * the stream's lock for writing only, so that readers need no reference */
+    _Atomic(struct js_slots *) kept;
     js_seq_t first, upto; /* first > upto: nothing lives */
     js_seq_t first_live, last_live; /* exact for dropped ones; 0 = none or not known */
     struct js_seqset deleted; /* within first..upto; may hold more */

@@ -28,7 +28,7 @@ struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq
 }
 
 static bool wanted(const struct js_slots *s, uint32_t slot, bool with_damaged) {
-    return s->len[slot] != 0 && (with_damaged || s->len[slot] != JS_LEN_DAMAGED);
+    return s->at[slot].len != 0 && (with_damaged || s->at[slot].len != JS_LEN_DAMAGED);
 }
 
 /* Nothing to be found in it, not even damage. */
@@ -98,5 +98,5 @@ int js_stream_slot_at(struct js_stream *stream, js_seq_t seq, struct js_place *a
     if (r != 0)
         return r;
     at->slot = js_slots_find(at->slots, seq);
-    return at->slot != JS_NO_SLOT && at->slots->len[at->slot] != 0;
+    return at->slot != JS_NO_SLOT && at->slots->at[at->slot].len != 0;
 }

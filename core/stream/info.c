@@ -103,7 +103,7 @@ int js_stream_deleted(struct js_stream *stream,
         uint32_t k = at.slot + 1;
         next = there + 1;
         while (at.slots && there <= stream->last_seq && k < at.slots->count &&
-               js_slot_seq(at.slots, k) == next && at.slots->len[k] != 0) {
+               js_slot_seq(at.slots, k) == next && at.slots->at[k].len != 0) {
             k++;
             next++;
         }
@@ -224,7 +224,7 @@ static int emit_record(struct walk *w, const struct js_scan *scan, size_t i) {
             return r;
         info.live = r == 1 && js_place_len(&w->at) != JS_LEN_DAMAGED &&
                     w->at.block->number == scan->number &&
-                    w->at.slots->off[w->at.slot] == info.offset;
+                    w->at.slots->at[w->at.slot].off == info.offset;
     }
     return w->fn(w->ctx, &info);
 }

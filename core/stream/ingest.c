@@ -94,9 +94,11 @@ static void link_chain(struct js_stream *s, struct js_block *b, js_seq_t seq,
 static int add_known(struct js_stream *s, struct js_block *b, const struct js_record *rec,
                      uint32_t off, uint32_t sid) {
     uint32_t slot;
-    struct js_slot_value v = {.off = off, .len = rec->len, .sid = sid};
+    struct js_slot v = {.off = off, .len = rec->len, .slen = (uint16_t)rec->subject_len};
     v.hlen = (uint16_t)(rec->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : rec->hdr_len);
-    int r = js_slots_append(b->slots, s->env, rec->seq, &v, &slot);
+    int r = s->unread ? js_subjects_widen(&s->subjects, sid, b->number, b->number) : 0;
+    if (r == 0)
+        r = js_slots_append(b->slots, s->env, rec->seq, &v, sid, &slot);
     if (r < 0)
         return r;
     struct js_subject_line *line = &s->subjects.lines[sid];
@@ -161,17 +163,17 @@ static void leave_line(struct js_stream *s, struct js_subject_line *line,
 
 int js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot) {
     struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
-    uint32_t len = b->slots->len[slot], hdr, payload;
+    uint32_t len = b->slots->at[slot].len, hdr, payload;
 
     if (len == JS_LEN_DAMAGED) {
-        b->slots->len[slot] = 0;
+        b->slots->at[slot].len = 0;
         s->lost--;
         return 0;
     }
     int r = js_stream_slot_sizes(s, &at, &hdr, &payload);
     if (r < 0)
         return r;
-    b->slots->len[slot] = 0;
+    b->slots->at[slot].len = 0;
     struct js_subject_line *line = &s->subjects.lines[b->slots->sid[slot]];
     if (--line->count == 0)
         s->subjects.live--;
@@ -209,8 +211,7 @@ static bool known_deleted(const struct js_block_prior *p, js_seq_t seq) {
 
 /* Gives a lost sequence its slot. */
 static int add_lost(struct ingest *in, js_seq_t seq) {
-    struct js_slot_value v = {
-        .off = (uint32_t)in->hurt_off, .len = JS_LEN_DAMAGED, .sid = JS_NO_ID};
+    struct js_slot v = {.off = (uint32_t)in->hurt_off, .len = JS_LEN_DAMAGED};
     uint32_t slot;
 
     if (in->lost_slots >= MAX_LOST_SLOTS)
@@ -220,7 +221,7 @@ static int add_lost(struct ingest *in, js_seq_t seq) {
     in->b->odd = true;
     if (in->b->first_pos == 0)
         in->b->first_pos = seq;
-    return js_slots_append(in->b->slots, in->s->env, seq, &v, &slot);
+    return js_slots_append(in->b->slots, in->s->env, seq, &v, JS_NO_ID, &slot);
 }
 
 /* Marks what is lost among lo..hi; counts into *ret_lost with first and last. */
@@ -564,7 +565,7 @@ static void look_nearer(struct ingest *in, size_t i) {
         last - b->slots->base >= b->slots->count)
         return;
     __builtin_prefetch(&b->slots->next[last - b->slots->base], 1);
-    __builtin_prefetch(&b->slots->len[last - b->slots->base]);
+    __builtin_prefetch(&b->slots->at[last - b->slots->base].len);
 }
 
 int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_key *key,
@@ -634,7 +635,7 @@ int js_stream_apply_tombs(struct js_stream *s, struct js_tombs *tombs) {
             continue;
         }
         uint32_t slot = js_slots_find(b->slots, seq);
-        if (slot == JS_NO_SLOT || b->slots->len[slot] == 0)
+        if (slot == JS_NO_SLOT || b->slots->at[slot].len == 0)
             continue;
         int r = js_stream_drop_slot(s, b, slot);
         if (r < 0)

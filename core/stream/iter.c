@@ -145,7 +145,7 @@ static void take_more(struct js_iter *iter, struct js_place *at, size_t max_byte
 
     while (*n < max && bytes < max_bytes) {
         uint32_t k = at->slot + 1;
-        while (k < sl->count && !(js_matcher_has(&iter->matcher, sl->sid[k]) && sl->len[k] != 0))
+        while (k < sl->count && !(js_matcher_has(&iter->matcher, sl->sid[k]) && sl->at[k].len != 0))
             k++;
         at->slot = k;
         if (k >= sl->count || !js_stream_slot_in(s, at, iter->current.owner, &msgs[*n]))

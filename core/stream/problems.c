@@ -113,7 +113,7 @@ int js_stream_damage(struct js_stream *stream, js_seq_t seq, char *ret_text, siz
     r = js_stream_slot_at(stream, seq, &at);
     if (r == 1 && js_place_len(&at) == JS_LEN_DAMAGED) {
         snprintf(ret_text, size, "damaged: msgs/%u.blk offset %u", at.block->number,
-                 at.slots->off[at.slot]);
+                 at.slots->at[at.slot].off);
         for (size_t i = 0; i < stream->num_found; i++) {
             const struct js_problem *p = &stream->found[i].p;
             if (seq >= p->seq_first && seq <= p->seq_last) {

@@ -278,15 +278,10 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     return 0;
 }
 
-/*
- * Splits the record at p by what the index knows (lengths that were repaired at the scan). slen: the
- * subject's length.
- */
-static bool view_slot(const struct js_place *at, uint32_t slen, const uint8_t *p,
-                      struct js_record *ret) {
-    const struct js_slots *sl = at->slots;
-    uint32_t hlen = sl->hlen[at->slot];
-    uint32_t len = sl->len[at->slot];
+/* Splits the record at p by what the index knows (lengths that were repaired at the scan). */
+static bool view_slot(const struct js_place *at, const uint8_t *p, struct js_record *ret) {
+    const struct js_slot *slot = &at->slots->at[at->slot];
+    uint32_t hlen = slot->hlen, len = slot->len, slen = slot->slen;
     uint32_t fixed = JS_MIN_RECORD + (hlen ? 4 : 0);
 
     if (len < fixed || slen > len - fixed)
@@ -331,19 +326,14 @@ static void note_walk(const struct js_place *at, struct js_cached *e) {
 
 /* The message at p in an entry, its hash verified once while the entry lives. The reference that
  * the message owns is the caller's. */
-static int take_view(struct js_stream *s, const struct js_place *at, struct js_cached *e,
+static int take_view(const struct js_place *at, struct js_cached *e,
                      const uint8_t *p, struct js_msg *ret_msg) {
     struct js_record rec;
-    uint32_t off = at->slots->off[at->slot];
-    bool checked = js_cached_is_checked(e, off);
-    /* Once it was held against the index, the record's own length saves a look there (a repaired
-     * record has a wrong one). */
-    uint32_t slen = checked && !at->block->odd ? js_get16(p + 20)
-                                               : s->subjects.lines[at->slots->sid[at->slot]].len;
+    uint32_t off = at->slots->at[at->slot].off;
 
-    if (!view_slot(at, slen, p, &rec) || rec.seq != js_place_seq(at))
+    if (!view_slot(at, p, &rec) || rec.seq != js_place_seq(at))
         return JS_ERR_BAD_MSG;
-    if (!checked) {
+    if (!js_cached_is_checked(e, off)) {
         if (!js_record_verify(&rec, &at->block->hash_key, p))
             return JS_ERR_BAD_MSG;
         js_cached_set_checked(e, off);
@@ -366,7 +356,7 @@ static int take_view(struct js_stream *s, const struct js_place *at, struct js_c
 int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t len,
                          bool whole_block, struct js_cached **ret_entry, const uint8_t **ret_at) {
     struct js_block *b = at->block;
-    uint32_t off = at->slots->off[at->slot];
+    uint32_t off = at->slots->at[at->slot].off;
     struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
 
     if (e && off <= e->len && len <= e->len - off) {
@@ -406,7 +396,7 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
     if (r < 0)
         return r;
-    r = take_view(s, at, e, p, ret_msg);
+    r = take_view(at, e, p, ret_msg);
     if (r < 0)
         js_cached_unref(e);
     return r;
@@ -415,31 +405,29 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
 bool js_stream_slot_in(struct js_stream *s, const struct js_place *at, struct js_cached *e,
                        struct js_msg *ret_msg) {
     const struct js_block *b = at->block;
-    uint32_t off = at->slots->off[at->slot], len = at->slots->len[at->slot];
+    uint32_t off = at->slots->at[at->slot].off, len = at->slots->at[at->slot].len;
 
     if (e->number != b->number || e->version != b->version || e->owner != s->identity ||
         len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
         return false;
-    return take_view(s, at, e, e->data + off, ret_msg) == 0;
+    return take_view(at, e, e->data + off, ret_msg) == 0;
 }
 
-void js_stream_slot_check(struct js_stream *s, const struct js_place *at, struct js_cached *e) {
-    uint32_t off = at->slots->off[at->slot], len = js_place_len(at);
+void js_stream_slot_check(const struct js_place *at, struct js_cached *e) {
+    uint32_t off = at->slots->at[at->slot].off, len = js_place_len(at);
     struct js_record rec;
 
     if (len == JS_LEN_DAMAGED || off > e->len || len > e->len - off || js_cached_is_checked(e, off))
         return;
-    uint32_t slen = s->subjects.lines[at->slots->sid[at->slot]].len;
-    if (view_slot(at, slen, e->data + off, &rec) && rec.seq == js_place_seq(at) &&
+    if (view_slot(at, e->data + off, &rec) && rec.seq == js_place_seq(at) &&
         js_record_verify(&rec, &at->block->hash_key, e->data + off))
         js_cached_set_checked(e, off);
 }
 
 int js_stream_slot_sizes(struct js_stream *s, const struct js_place *at, uint32_t *ret_hdr,
                          uint32_t *ret_payload) {
-    const struct js_slots *sl = at->slots;
-    uint32_t slen = s->subjects.lines[sl->sid[at->slot]].len;
-    uint32_t hlen = sl->hlen[at->slot];
+    const struct js_slot *slot = &at->slots->at[at->slot];
+    uint32_t hlen = slot->hlen;
 
     if (hlen == JS_HLEN_FAR) {
         struct js_msg msg;
@@ -450,7 +438,7 @@ int js_stream_slot_sizes(struct js_stream *s, const struct js_place *at, uint32_
         js_msg_release(&msg);
     }
     *ret_hdr = hlen;
-    *ret_payload = sl->len[at->slot] - JS_MIN_RECORD - slen - (hlen ? hlen + 4 : 0);
+    *ret_payload = slot->len - JS_MIN_RECORD - slot->slen - (hlen ? hlen + 4 : 0);
     return 0;
 }
 

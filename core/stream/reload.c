@@ -72,20 +72,29 @@ int js_stream_reload(struct js_stream *s, bool scan, bool keep_subjects) {
     js_cache_drop(s->cache, s->identity, 0);
     js_recent_clear(&s->recent, s->env);
     take_out(s, &old);
-    if (keep_subjects)
+    if (keep_subjects) {
+        /* The spans come back if reading fails. */
+        s->subjects.spans = NULL;
+        s->subjects.num_spans = 0;
         js_subjects_forget_msgs(&s->subjects);
-    else
+    } else {
         s->subjects = (struct js_subjects){0};
+    }
     r = js_stream_load(s, scan);
     if (r < 0) {
         js_stream_unload(s, keep_subjects);
         put_back(s, &old);
-        if (keep_subjects)
+        if (keep_subjects) {
             restore_counts(s, counts, num_subjects);
-        else
+            s->subjects.spans = subjects.spans;
+            s->subjects.num_spans = subjects.num_spans;
+        } else {
             s->subjects = subjects;
+        }
     } else {
         struct js_subjects new_subjects = s->subjects;
+        if (keep_subjects)
+            js_free(s->env, subjects.spans);
         take_out(s, &fresh);
         put_back(s, &old);
         /* Only the old knowledge goes, and with it the subjects if there are new ones. */

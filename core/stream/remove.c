@@ -22,7 +22,7 @@ static js_time_t time_of(struct js_stream *s, struct js_block *b, uint32_t slot)
     struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
     struct js_msg msg;
 
-    if (b->slots->len[slot] == JS_LEN_DAMAGED || js_stream_slot_msg(s, &at, false, &msg) < 0)
+    if (b->slots->at[slot].len == JS_LEN_DAMAGED || js_stream_slot_msg(s, &at, false, &msg) < 0)
         return 0;
     js_time_t t = msg.time;
     js_msg_release(&msg);
@@ -61,7 +61,7 @@ static int remove_one(struct js_stream *stream, js_seq_t seq, bool user) {
         struct js_block *b = js_stream_block_of(stream, seq, &bi);
         r = b ? js_block_warm(stream, bi) : 0;
         uint32_t slot = b && r == 0 ? js_slots_find(b->slots, seq) : JS_NO_SLOT;
-        if (slot != JS_NO_SLOT && b->slots->len[slot] != 0) {
+        if (slot != JS_NO_SLOT && b->slots->at[slot].len != 0) {
             r = remove_slot(stream, w, b, slot);
             removed = r == 0;
         }

@@ -12,11 +12,9 @@ struct js_slots *js_slots_new(const struct js_env *env) {
 void js_slots_unref(struct js_slots *slots, const struct js_env *env) {
     if (!slots || atomic_fetch_sub_explicit(&slots->refs, 1, memory_order_acq_rel) != 1)
         return;
-    js_free(env, slots->off);
-    js_free(env, slots->len);
+    js_free(env, slots->at);
     js_free(env, slots->sid);
     js_free(env, slots->next);
-    js_free(env, slots->hlen);
     js_free(env, slots->seqs);
     js_free(env, slots);
 }
@@ -31,16 +29,12 @@ static int resize_array(const struct js_env *env, void **array, uint32_t cap, si
 }
 
 static int resize(struct js_slots *s, const struct js_env *env, uint32_t cap) {
-    int r = resize_array(env, (void **)&s->off, cap, sizeof *s->off);
+    int r = resize_array(env, (void **)&s->at, cap, sizeof *s->at);
 
-    if (r == 0)
-        r = resize_array(env, (void **)&s->len, cap, sizeof *s->len);
     if (r == 0)
         r = resize_array(env, (void **)&s->sid, cap, sizeof *s->sid);
     if (r == 0)
         r = resize_array(env, (void **)&s->next, cap, sizeof *s->next);
-    if (r == 0)
-        r = resize_array(env, (void **)&s->hlen, cap, sizeof *s->hlen);
     if (r == 0 && s->sparse)
         r = resize_array(env, (void **)&s->seqs, cap, sizeof *s->seqs);
     if (r == 0)
@@ -75,13 +69,11 @@ static int make_sparse(struct js_slots *s, const struct js_env *env) {
     if (!seqs)
         return JS_ERR_NOMEM;
     for (uint32_t i = 0; i < s->count; i++) {
-        if (s->sid[i] == JS_NO_ID && s->len[i] == 0)
+        if (s->sid[i] == JS_NO_ID && s->at[i].len == 0)
             continue;
-        s->off[n] = s->off[i];
-        s->len[n] = s->len[i];
+        s->at[n] = s->at[i];
         s->sid[n] = s->sid[i];
         s->next[n] = s->next[i];
-        s->hlen[n] = s->hlen[i];
         seqs[n] = s->base + i;
         n++;
     }
@@ -92,7 +84,7 @@ static int make_sparse(struct js_slots *s, const struct js_env *env) {
 }
 
 int js_slots_append(struct js_slots *s, const struct js_env *env, js_seq_t seq,
-                    const struct js_slot_value *value, uint32_t *ret_slot) {
+                    const struct js_slot *value, uint32_t sid, uint32_t *ret_slot) {
     if (s->count == 0 && !s->sparse)
         s->base = seq;
     if (!s->sparse) {
@@ -107,8 +99,8 @@ int js_slots_append(struct js_slots *s, const struct js_env *env, js_seq_t seq,
             if (r < 0)
                 return r;
             for (uint32_t i = s->count; i < at; i++) {
-                s->off[i] = s->len[i] = s->next[i] = 0;
-                s->hlen[i] = 0;
+                s->at[i] = (struct js_slot){0};
+                s->next[i] = 0;
                 s->sid[i] = JS_NO_ID;
             }
             s->count = (uint32_t)at;
@@ -118,11 +110,9 @@ int js_slots_append(struct js_slots *s, const struct js_env *env, js_seq_t seq,
     if (r < 0)
         return r;
     uint32_t i = s->count++;
-    s->off[i] = value->off;
-    s->len[i] = value->len;
-    s->sid[i] = value->sid;
+    s->at[i] = *value;
+    s->sid[i] = sid;
     s->next[i] = 0;
-    s->hlen[i] = value->hlen;
     if (s->sparse)
         s->seqs[i] = seq;
     s->used++;
@@ -161,5 +151,5 @@ void js_slots_trim(struct js_slots *s, const struct js_env *env) {
 }
 
 uint64_t js_slots_memory(const struct js_slots *s) {
-    return sizeof *s + (uint64_t)s->cap * (4 * 4 + 2 + (s->sparse ? 8 : 0));
+    return sizeof *s + (uint64_t)s->cap * (sizeof *s->at + 4 + 4 + (s->sparse ? 8 : 0));
 }

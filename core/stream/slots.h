@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the index knows of each message of a block: offset, record length, header length, subject id
- * and the distance to the next message of the same subject: 18 bytes a message.
+ * What the index knows of each message of a block: where its record stands and how it is split (12
+ * bytes that lie together, because whoever reads a record needs them all), subject id, and the
+ * distance to the next message of the same subject: 20 bytes a message.
  *
  * Dense: slot i is sequence base + i; holes (deleted) have len 0. When sequences are so thin that
  * holes would cost more than the messages, the slots are kept sparse: only what was there, with a
@@ -23,23 +24,23 @@
 #define JS_HLEN_FAR UINT16_MAX    /* the header's length does not fit: look at the record */
 #define JS_NO_SLOT UINT32_MAX
 
+struct js_slot {
+    uint32_t off;  /* in the decoded block */
+    uint32_t len;  /* record length; 0 = not live; JS_LEN_DAMAGED */
+    uint16_t hlen; /* header length, JS_HLEN_FAR = look at the record */
+    uint16_t slen; /* subject length */
+};
+
 struct js_slots {
     atomic_uint refs; /* of slots made for a moment (core/stream/cold.h); residents have one */
     js_seq_t base; /* dense: sequence of slot 0 */
     uint32_t count, cap;
     bool sparse;
-    uint32_t *off;
-    uint32_t *len; /* record length; 0 = not live; JS_LEN_DAMAGED */
+    struct js_slot *at;
     uint32_t *sid; /* subject id; JS_NO_ID for damaged ones */
     uint32_t *next; /* distance to the next of the subject; 0 = none (yet) */
-    uint16_t *hlen; /* header length, 65535 = look at the record */
     js_seq_t *seqs; /* sparse only */
     uint32_t used;  /* slots that ever held a message */
-};
-
-struct js_slot_value {
-    uint32_t off, len, sid;
-    uint16_t hlen;
 };
 
 /* Empty slots with one reference, or NULL. */
@@ -50,7 +51,7 @@ void js_slots_unref(struct js_slots *slots, const struct js_env *env);
 int js_slots_reserve(struct js_slots *slots, const struct js_env *env, size_t n);
 /* Appends a sequence above all present. NOMEM. */
 int js_slots_append(struct js_slots *slots, const struct js_env *env, js_seq_t seq,
-                    const struct js_slot_value *value, uint32_t *ret_slot);
+                    const struct js_slot *value, uint32_t sid, uint32_t *ret_slot);
 /* The slot of a sequence (live or removed), or JS_NO_SLOT. */
 uint32_t js_slots_find(const struct js_slots *slots, js_seq_t seq);
 /* First slot whose sequence is >= seq; count if none. */
@@ -61,7 +62,7 @@ static inline js_seq_t js_slot_seq(const struct js_slots *slots, uint32_t slot) 
 }
 
 static inline bool js_slot_live(const struct js_slots *slots, uint32_t slot) {
-    uint32_t len = slots->len[slot];
+    uint32_t len = slots->at[slot].len;
     return len != 0 && len != JS_LEN_DAMAGED;
 }
 

@@ -125,6 +125,7 @@ struct js_stream {
     unsigned scan_threads;
     bool scan_all;         /* never open by index.db alone */
     uint64_t index_budget; /* bytes for slots */
+    uint64_t block_size;   /* of new blocks; 0 = by the configuration */
     struct js_recent recent;
     struct js_filters filters;
 
@@ -252,8 +253,7 @@ bool js_stream_slot_in(struct js_stream *stream, const struct js_place *at,
                        struct js_cached *entry, struct js_msg *ret_msg);
 /* Verifies a live slot's record in a cached copy of its block, so that reading it costs less. What
  * fails is found again, and told, by who reads it. */
-void js_stream_slot_check(struct js_stream *stream, const struct js_place *at,
-                          struct js_cached *entry);
+void js_stream_slot_check(const struct js_place *at, struct js_cached *entry);
 /* Header and payload length of a slot, from the index (from the record in the rare case that the
  * header is too long for it). */
 int js_stream_slot_sizes(struct js_stream *stream, const struct js_place *at, uint32_t *ret_hdr,
@@ -349,7 +349,7 @@ static inline js_seq_t js_place_seq(const struct js_place *at) {
     return js_slot_seq(at->slots, at->slot);
 }
 static inline uint32_t js_place_len(const struct js_place *at) {
-    return at->slots->len[at->slot];
+    return at->slots->at[at->slot].len;
 }
 /* True if a trusted index or the configuration knows this subject. */
 bool js_stream_knows_subject(struct js_stream *stream, const char *subject, size_t len);

@@ -85,13 +85,15 @@ void js_subjects_done(struct js_subjects *subjects) {
     js_free(subjects->env, subjects->lines_mem);
     js_free(subjects->env, subjects->table_mem);
     js_free(subjects->env, subjects->order);
+    js_free(subjects->env, subjects->spans);
     js_subjects_init(subjects, subjects->env);
 }
 
 uint64_t js_subjects_memory(const struct js_subjects *subjects) {
     return (uint64_t)subjects->cap * sizeof *subjects->lines +
            (uint64_t)subjects->num_groups * GROUP_SLOTS * sizeof *subjects->table +
-           (uint64_t)subjects->ordered * sizeof *subjects->order + subjects->arena_bytes;
+           (uint64_t)subjects->ordered * sizeof *subjects->order +
+           (uint64_t)subjects->num_spans * sizeof *subjects->spans + subjects->arena_bytes;
 }
 
 static bool line_is(const struct js_subject_line *line, const char *name, size_t len) {
@@ -310,6 +312,27 @@ void js_subjects_forget_msgs(struct js_subjects *s) {
     for (uint32_t id = 0; id < s->count; id++)
         s->lines[id].count = s->lines[id].first = s->lines[id].last = 0;
     s->live = 0;
+    js_free(s->env, s->spans);
+    s->spans = NULL;
+    s->num_spans = 0;
+}
+
+int js_subjects_widen(struct js_subjects *s, uint32_t id, uint32_t first, uint32_t last) {
+    if (id >= s->num_spans) {
+        uint32_t num = s->cap > id ? s->cap : id + 1;
+        struct js_subject_span *p = js_realloc_array(s->env, s->spans, num, sizeof *p);
+        if (!p)
+            return JS_ERR_NOMEM;
+        memset(p + s->num_spans, 0, (num - s->num_spans) * sizeof *p);
+        s->spans = p;
+        s->num_spans = num;
+    }
+    struct js_subject_span *span = &s->spans[id];
+    if (span->first == 0 || first < span->first)
+        span->first = first;
+    if (last > span->last)
+        span->last = last;
+    return 0;
 }
 
 uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, size_t len) {

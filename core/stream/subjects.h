@@ -27,6 +27,11 @@ struct js_subject_line {
     } name;
 };
 
+/* Numbers of the first and the last block that may hold messages of a subject. */
+struct js_subject_span {
+    uint32_t first, last;
+};
+
 struct js_subjects {
     const struct js_env *env;
     struct js_subject_line *lines; /* by id; aligned to cache lines */
@@ -43,6 +48,10 @@ struct js_subjects {
     uint32_t ordered;
     struct js_subjects_arena *arena;
     uint64_t arena_bytes;
+    /* Kept while blocks are unread (core/stream/unread.h): by id, what index.db says, widened by what
+     * was appended since. Removals leave them as they are. */
+    struct js_subject_span *spans;
+    uint32_t num_spans;
 };
 
 void js_subjects_init(struct js_subjects *subjects, const struct js_env *env);
@@ -55,8 +64,15 @@ int js_subjects_intern(struct js_subjects *subjects, const char *name, size_t le
                        uint32_t *ret_id);
 /* Makes room in the table for so many more names. NOMEM. */
 int js_subjects_reserve(struct js_subjects *subjects, size_t more);
-/* Keeps the names and forgets their messages. */
+/* Keeps the names and forgets their messages and spans. */
 void js_subjects_forget_msgs(struct js_subjects *subjects);
+/* Widens the span of a subject by a block (a span of 0..0 is empty). NOMEM. */
+int js_subjects_widen(struct js_subjects *subjects, uint32_t id, uint32_t first, uint32_t last);
+/* The span of a subject, or NULL when nothing is kept. */
+static inline const struct js_subject_span *js_subjects_span(const struct js_subjects *subjects,
+                                                             uint32_t id) {
+    return id < subjects->num_spans ? &subjects->spans[id] : NULL;
+}
 /* The id, or JS_NO_ID. */
 uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, size_t len);
 /*

@@ -43,7 +43,7 @@ static int add_block(struct js_stream *s, const struct js_matcher *m, struct js_
         if (r < 0)
             return r;
         t->msgs++;
-        t->bytes += sl->len[k];
+        t->bytes += sl->at[k].len;
         t->payload_bytes += payload;
         t->hdr_bytes += hdr;
         t->subject_bytes += s->subjects.lines[sl->sid[k]].len;

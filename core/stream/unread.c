@@ -68,6 +68,7 @@ static int add_subjects(struct js_stream *s) {
             return JS_NEED_SCAN; /* listed twice */
         line->count = is->total;
         s->subjects.live++;
+        r = js_subjects_widen(&s->subjects, id, is->first_block, is->last_block);
     }
     return r;
 }

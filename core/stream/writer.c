@@ -68,7 +68,7 @@ int js_writer_open(struct js_stream *s, struct js_writer **ret_writer) {
             return JS_ERR_NOMEM;
         w->fd = -1;
         w->buf.env = s->env;
-        w->limit = js_block_size_of(&s->config, false);
+        w->limit = s->block_size ? s->block_size : js_block_size_of(&s->config, false);
         w->last_stamp = s->last_time;
         s->writer = w;
     }

@@ -222,6 +222,36 @@ static void long_runs_make_the_table_choose_a_new_seed(void **state) {
     js_subjects_done(&s);
 }
 
+static void spans_widen_and_are_forgotten_with_the_messages(void **state) {
+    (void)state;
+    struct js_subjects s;
+    char name[32];
+    uint32_t id;
+    js_subjects_init(&s, &env);
+    for (uint32_t i = 0; i < 300; i++)
+        assert_int_equal(js_subjects_intern(&s, name, (size_t)sprintf(name, "n.%u", i), &id), 0);
+    assert_null(js_subjects_span(&s, 0));
+    allocs_left = 0;
+    assert_int_equal(js_subjects_widen(&s, 7, 3, 5), JS_ERR_NOMEM);
+    allocs_left = -1;
+    assert_int_equal(js_subjects_widen(&s, 7, 3, 5), 0);
+    assert_int_equal(js_subjects_widen(&s, 299, 9, 9), 0);
+    assert_int_equal(js_subjects_widen(&s, 7, 6, 6), 0);
+    assert_int_equal(js_subjects_span(&s, 7)->first, 3);
+    assert_int_equal(js_subjects_span(&s, 7)->last, 6);
+    assert_int_equal(js_subjects_widen(&s, 7, 2, 4), 0);
+    assert_int_equal(js_subjects_span(&s, 7)->first, 2);
+    assert_int_equal(js_subjects_span(&s, 7)->last, 6);
+    assert_int_equal(js_subjects_span(&s, 299)->first, 9);
+    assert_int_equal(js_subjects_span(&s, 8)->first, 0);
+    assert_int_equal(js_subjects_intern(&s, "late", 4, &id), 0);
+    assert_int_equal(js_subjects_widen(&s, id, 11, 12), 0);
+    assert_int_equal(js_subjects_span(&s, id)->last, 12);
+    js_subjects_forget_msgs(&s);
+    assert_null(js_subjects_span(&s, 7));
+    js_subjects_done(&s);
+}
+
 static void running_out_of_memory_leaves_the_table_usable(void **state) {
     (void)state;
     for (long fail_at = 0; fail_at < 40; fail_at++) {
@@ -538,6 +568,7 @@ int main(void) {
         cmocka_unit_test(interning_gives_each_name_one_id),
         cmocka_unit_test(names_of_any_bytes_and_lengths_are_kept),
         cmocka_unit_test(long_runs_make_the_table_choose_a_new_seed),
+        cmocka_unit_test(spans_widen_and_are_forgotten_with_the_messages),
         cmocka_unit_test(running_out_of_memory_leaves_the_table_usable),
         cmocka_unit_test(order_is_right_for_names_with_long_common_prefixes),
         cmocka_unit_test(order_is_right_for_inputs_that_spoil_quicksort),
