@@ -93,7 +93,8 @@ static int look_live(struct js_stream *s, const char *name, struct js_consumer_l
     return r == JS_ERR_STORE_CLOSED ? 0 : r;
 }
 
-/* Where the state cannot be right: past the stream's end, or pending messages that are not there. */
+/* Where the state cannot be right: past the stream's end, or pending messages that are not there.
+ */
 static void cross_check(struct js_stream *s, struct js_consumer_loaded *l) {
     struct js_stream_state st;
     struct js_msg_stat msg;
