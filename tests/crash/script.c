@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Random work on a stream, on a disk that records it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/crash/crash.h"
+
+#define CONFIG(rest) "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"file\"" rest "}"
+#define SYNC_ALWAYS  JS_SYNC_ALWAYS
+#define SYNC_CLOSE   JS_SYNC_CLOSE
+
+/*
+ * s store  b a batch of small ones  L a large one  r remove  y sync  c close and open
+ */
+const struct theme themes[] = {
+    {"store, synced always", CONFIG(""), SYNC_ALWAYS, 2048, 0, 30, "sssbbLc", true},
+    {"store, synced at times", CONFIG(""), SYNC_CLOSE, 2048, 0, 40, "sssbbbLyc", true},
+    {"store, left to the system", CONFIG(""), JS_SYNC_OS, 1024, 0, 40, "sssbbbLyc", false},
+    {"remove, synced always", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrrrc", true},
+    {"remove, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "ssbrrrrryc", true},
+};
+const size_t num_themes = sizeof themes / sizeof *themes;
+
+static uint64_t below(struct script *sc, uint64_t n) {
+    return crash_next(&sc->rng) % n;
+}
+
+int script_open(const struct theme *theme, struct testenv *te, struct js_store **ret_store,
+                struct js_stream **ret_stream, char *why) {
+    struct js_store_options options = {.flags = JS_OPEN_RW | theme->flags,
+                                       .sync = theme->sync,
+                                       .block_size = theme->block_size,
+                                       .scan_threads = 1};
+    char text[160];
+    int r = js_store_open(&te->env, "/s", &options, ret_store, text, sizeof text);
+
+    if (r < 0) {
+        snprintf(why, 200, "open: %s: %s", js_err_name(r), text);
+        return r;
+    }
+    r = js_store_get_stream(*ret_store, "A", "S", ret_stream);
+    if (r < 0) {
+        snprintf(why, 200, "get_stream: %s", js_err_name(r));
+        js_store_close(*ret_store);
+        *ret_store = NULL;
+    }
+    return r;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------
+ */
+
+static int store_some(struct script *sc, size_t n, size_t max_len) {
+    struct js_new_msg msgs[12] = {0};
+    char subjects[12][16];
+    uint8_t *data = malloc(max_len * n);
+    int err = 0;
+
+    if (!data)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        size_t len = 1 + below(sc, max_len);
+        uint8_t *d = data + i * max_len;
+        memset(d, (int)('a' + sc->stored % 26), len);
+        int l = snprintf((char *)d, len, "%llu.", (unsigned long long)(sc->stored));
+        if (l >= 0 && (size_t)l < len)
+            d[l] = 'x';
+        snprintf(subjects[i], sizeof subjects[i], "s.%c", (char)('a' + below(sc, 5)));
+        msgs[i] = (struct js_new_msg){
+            .subject = subjects[i], .subject_len = 3, .data = d, .data_len = len};
+        if (below(sc, 4) == 0) {
+            msgs[i].hdr = (const uint8_t *)"NATS/1.0\r\nA: b\r\n\r\n";
+            msgs[i].hdr_len = 18;
+        }
+        sc->stored++;
+    }
+    ssize_t done = js_stream_store_msgs(sc->stream, msgs, n, &err);
+    free(data);
+    return done == (ssize_t)n ? 0 : err;
+}
+
+static js_seq_t any_seq(struct script *sc) {
+    struct js_stream_state st;
+
+    js_stream_get_state(sc->stream, &st);
+    js_seq_t from = st.first_seq > 2 ? st.first_seq - 2 : 1;
+    return from + below(sc, st.last_seq + 1 > from ? st.last_seq + 1 - from : 1);
+}
+
+int script_reopen(struct script *sc) {
+    js_stream_unref(sc->stream);
+    sc->stream = NULL;
+    int r = js_store_close(sc->store);
+    sc->store = NULL;
+    if (r < 0)
+        return r;
+    return script_open(sc->theme, &sc->te, &sc->store, &sc->stream, sc->why);
+}
+
+/* What may be refused without harm. */
+static int tolerate(int r) {
+    return r == JS_ERR_EOF || r == JS_ERR_MSG_NOT_FOUND || r == JS_ERR_MAX_MSGS ||
+                   r == JS_ERR_MAX_BYTES || r == JS_ERR_MAX_MSGS_PER_SUBJECT
+               ? 0
+               : r;
+}
+
+int script_do(struct script *sc, char op, struct step *step) {
+    js_seq_t seq;
+
+    switch (op) {
+    case 's':
+        snprintf(step->text, sizeof step->text, "store");
+        return store_some(sc, 1, 60);
+    case 'b':
+        snprintf(step->text, sizeof step->text, "store a batch");
+        return store_some(sc, 2 + below(sc, 10), 120);
+    case 'L':
+        snprintf(step->text, sizeof step->text, "store a large one");
+        return store_some(sc, 1, 1500);
+    case 'r':
+        seq = any_seq(sc);
+        snprintf(step->text, sizeof step->text, "remove %llu", (unsigned long long)(seq));
+        return js_stream_remove_msg(sc->stream, seq);
+    case 'y':
+        snprintf(step->text, sizeof step->text, "sync");
+        step->durable = true;
+        return js_stream_sync(sc->stream);
+    case 'c':
+        snprintf(step->text, sizeof step->text, "close and open");
+        step->durable = sc->theme->sync != JS_SYNC_OS;
+        return script_reopen(sc);
+    default:
+        abort();
+    }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+int script_begin(struct script *sc, const struct theme *theme, uint64_t seed) {
+    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE};
+    struct js_store *store;
+    char text[160] = "";
+
+    *sc = (struct script){.theme = theme, .seed = seed, .rng = seed, .disk = rd_new()};
+    te_init(&sc->te, rd_io(sc->disk));
+    sc->steps = calloc(theme->steps + 1, sizeof *sc->steps);
+    if (!sc->steps)
+        abort();
+    int r = js_store_open(&sc->te.env, "/s", &options, &store, text, sizeof text);
+    if (r == 0) {
+        r = js_store_create_stream(store, "A", "S", theme->config, text, sizeof text);
+        int c = js_store_close(store);
+        r = r < 0 ? r : c;
+    }
+    if (r < 0)
+        snprintf(sc->why, sizeof sc->why, "create: %s: %s", js_err_name(r), text);
+    return r;
+}
+
+char script_next_op(struct script *sc) {
+    return sc->theme->ops[below(sc, strlen(sc->theme->ops))];
+}
+
+static int add_step(struct script *sc, char op) {
+    struct step *st = &sc->steps[sc->num_steps];
+
+    *st =
+        (struct step){.begin = rd_recorded(sc->disk), .durable = sc->theme->sync == JS_SYNC_ALWAYS};
+    int r = op ? tolerate(script_do(sc, op, st)) : 0;
+    if (r < 0) {
+        snprintf(sc->why, sizeof sc->why, "step %zu, %s: %s", sc->num_steps, st->text,
+                 js_err_name(r));
+        return -1;
+    }
+    st->end = rd_recorded(sc->disk);
+    if (snap_take(sc->stream, &st->after, sc->why) < 0)
+        return -1;
+    sc->num_steps++;
+    te_advance(&sc->te, (js_time_t)below(sc, 50) * 1000000);
+    return 0;
+}
+
+int script_run(struct script *sc, const struct theme *theme, uint64_t seed) {
+    if (script_begin(sc, theme, seed) < 0)
+        return -1;
+    rd_record(sc->disk);
+    if (script_reopen(sc) < 0 || add_step(sc, 0) < 0)
+        return -1;
+    sc->steps[0].durable = true;
+    snprintf(sc->steps[0].text, sizeof sc->steps[0].text, "the beginning");
+    while (sc->num_steps <= theme->steps)
+        if (add_step(sc, script_next_op(sc)) < 0)
+            return -1;
+    return 0;
+}
+
+void script_done(struct script *sc) {
+    js_stream_unref(sc->stream);
+    js_store_close(sc->store);
+    for (size_t i = 0; i < sc->num_steps; i++)
+        snap_done(&sc->steps[i].after);
+    free(sc->steps);
+    rd_free(sc->disk);
+}
