@@ -94,9 +94,11 @@ struct js_cached *js_cached_new(const struct js_env *env, struct js_cache *cache
     return e;
 }
 
-int js_cached_add_flags(struct js_cached *e) {
-    uint32_t bits = (uint32_t)(e->len >> JS_CHECK_SHIFT) + 1;
+int js_cached_add_flags(struct js_cached *e, size_t len) {
+    uint32_t bits = (uint32_t)(len >> JS_CHECK_SHIFT) + 1;
 
+    js_free(e->env, (void *)e->checked);
+    e->checked_bits = 0;
     e->checked = js_calloc(e->env, bits / 64 + 1, sizeof *e->checked);
     if (!e->checked)
         return JS_ERR_NOMEM;

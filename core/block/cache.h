@@ -75,8 +75,8 @@ void js_cache_done(struct js_cache *cache);
 /* A new entry with room for size bytes, without flags; one reference. NULL: no memory. cache (may be
  * NULL) lends a spare buffer and gets it back. */
 struct js_cached *js_cached_new(const struct js_env *env, struct js_cache *cache, size_t size);
-/* Gives it flags for what lies in data..data + len. NOMEM. */
-int js_cached_add_flags(struct js_cached *entry);
+/* Gives it flags for what lies in data..data + len, all unset. NOMEM. */
+int js_cached_add_flags(struct js_cached *entry, size_t len);
 /* Was the record at this offset of the decoded bytes verified? The flags are hints: they may be set
  * late, never wrongly. A record is at least 30 bytes long, so no two begin in the same 16. */
 static inline bool js_cached_is_checked(const struct js_cached *e, uint32_t off) {

@@ -85,6 +85,10 @@ struct js_subject_rule {
 int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len,
                  const struct js_hash_key *key, const struct js_subject_rule *rule);
 
+/* The header length is not hashed either: a form of the header that fits better wins. True if it did.
+ * doubt: any number of bits may be wrong. */
+bool js_scan_fix_header(struct js_record *record, bool doubt);
+
 /* Adds a damage; out of memory sets scan->failed. */
 void js_scan_add_damage(struct js_scan *scan, enum js_damage_kind kind, uint64_t off, uint64_t len,
                         js_seq_t hint, const char *what);

@@ -166,8 +166,7 @@ static size_t over_damage(struct walker *w, size_t off) {
     return q;
 }
 
-/* The header length is not hashed either: a form that fits better wins. */
-static bool fix_header(struct js_record *r, bool doubt) {
+bool js_scan_fix_header(struct js_record *r, bool doubt) {
     size_t form;
     uint32_t body = r->hdr_len + r->data_len;
 
@@ -196,7 +195,7 @@ int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len, const struc
             off = over_damage(&w, off);
             continue;
         }
-        bool fixed = fix_header(&r, doubt);
+        bool fixed = js_scan_fix_header(&r, doubt);
         if (fixed)
             js_scan_add_damage(scan, JS_DAMAGE_LENGTH, off, r.len, r.seq,
                                "the header length is damaged; the header's own form gives it");

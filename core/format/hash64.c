@@ -124,6 +124,20 @@ uint64_t js_hash64(const struct js_hash_key *key, const struct js_span *pieces, 
     return js_hash64_portable(key, pieces, n);
 }
 
+void js_hash64_two(const struct js_hash_key *key, const struct js_hash_text text[2],
+                   uint64_t ret_digests[2]) {
+#if defined(__x86_64__)
+    if (__builtin_expect(HAS_AVX2, 1)) {
+        js_hash64_two_avx2(key, text, ret_digests);
+        return;
+    }
+#endif
+    for (int i = 0; i < 2; i++) {
+        struct js_span pieces[2] = {{text[i].head, 16}, {text[i].body, text[i].body_len}};
+        ret_digests[i] = js_hash64(key, pieces, 2);
+    }
+}
+
 const char *const *js_hash64_impls(void) {
     /* Each level has those before it. */
     static const char *const best_first[] = {"avx2", "sse41", "portable", NULL};

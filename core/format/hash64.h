@@ -33,6 +33,16 @@ static inline uint64_t js_hash64_one(const struct js_hash_key *key, const void *
     return js_hash64(key, &s, 1);
 }
 
+/* A text in two pieces: 16 bytes, and at least 16 more. */
+struct js_hash_text {
+    const uint8_t *head, *body;
+    size_t body_len;
+};
+/* The digests of two texts, whose computations run side by side where the CPU can do that: one alone
+ * mostly waits for its own results. */
+void js_hash64_two(const struct js_hash_key *key, const struct js_hash_text text[2],
+                   uint64_t ret_digests[2]);
+
 /* For tests: names of the implementations this CPU can run ("avx2", "sse41", "portable", the one in
  * use first), and a digest by one of them. */
 const char *const *js_hash64_impls(void); /* NULL-terminated */

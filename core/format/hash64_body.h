@@ -66,5 +66,7 @@ typedef uint64_t js_hash_impl(const struct js_hash_key *key, const struct js_spa
 js_hash_impl js_hash64_portable;
 js_hash_impl js_hash64_sse41;
 js_hash_impl js_hash64_avx2;
+void js_hash64_two_avx2(const struct js_hash_key *key, const struct js_hash_text text[2],
+                        uint64_t ret_digests[2]);
 
 #endif

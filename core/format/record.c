@@ -65,6 +65,33 @@ bool js_record_verify(const struct js_record *r, const struct js_hash_key *key, 
     return d == js_get64(r->sum);
 }
 
+/* As a text of js_hash64_two; false if it is none. */
+static bool as_text(const struct js_record *r, const uint8_t *p, struct js_hash_text *ret) {
+    *ret = (struct js_hash_text){.head = p + 4,
+                                 .body = p + JS_RECORD_HEAD,
+                                 .body_len = r->len - JS_MIN_RECORD};
+    return !r->has_hdr && ret->body_len >= 16;
+}
+
+bool js_records_verify(const struct js_record *records, const uint8_t *const *ps, size_t n,
+                       const struct js_hash_key *key) {
+    bool good = true;
+    size_t i = 0;
+
+    for (; i + 1 < n && good; i += 2) {
+        struct js_hash_text text[2];
+        uint64_t d[2];
+        if (!as_text(&records[i], ps[i], &text[0]) || !as_text(&records[i + 1], ps[i + 1], &text[1])) {
+            good = js_record_verify(&records[i], key, ps[i]) &&
+                   js_record_verify(&records[i + 1], key, ps[i + 1]);
+            continue;
+        }
+        js_hash64_two(key, text, d);
+        good = d[0] == js_get64(records[i].sum) && d[1] == js_get64(records[i + 1].sum);
+    }
+    return good && (i == n || js_record_verify(&records[i], key, ps[i]));
+}
+
 uint32_t js_record_size(size_t subject_len, size_t hdr_len, size_t data_len) {
     if (subject_len > JS_MAX_SUBJECT || hdr_len > JS_MAX_RECORD || data_len > JS_MAX_RECORD)
         return 0;

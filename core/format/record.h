@@ -45,6 +45,9 @@ bool js_record_parse(const uint8_t *p, size_t avail, struct js_record *ret_recor
 /* True if the stored checksum is that of the record. */
 bool js_record_verify(const struct js_record *record, const struct js_hash_key *key,
                       const uint8_t *p);
+/* The same for n records at ps[i]: true if all are right. */
+bool js_records_verify(const struct js_record *records, const uint8_t *const *ps, size_t n,
+                       const struct js_hash_key *key);
 /* Total length on disk of a message with these parts; 0 if above the limit. */
 uint32_t js_record_size(size_t subject_len, size_t hdr_len, size_t data_len);
 /* Writes a record of js_record_size() bytes to p. seq carries its flag bits. */

@@ -20,6 +20,7 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
 
 void js_recent_done(struct js_recent *recent, const struct js_env *env) {
     js_recent_clear(recent, env);
+    js_free(env, recent->tails);
     pthread_mutex_destroy(&recent->mu);
     pthread_mutex_destroy(&recent->making);
 }
@@ -30,141 +31,6 @@ void js_cold_free(struct js_cold *cold, const struct js_env *env) {
     js_seqset_done(&cold->deleted);
     js_slots_unref(atomic_load_explicit(&cold->kept, memory_order_relaxed), env);
     js_free(env, cold);
-}
-
-/* ---- making slots from a block's bytes ------------------------------------------------------- */
-
-/* In which slot of the block a subject was met last: a table of subject id -> slot. */
-struct tails {
-    uint32_t mask;
-    struct tail {
-        uint32_t sid, slot;
-    } * list;
-};
-
-static uint32_t *tail_of(struct tails *t, uint32_t sid) {
-    uint32_t i = sid * 0x9E3779B1u;
-
-    for (i = (i ^ i >> 15) & t->mask; t->list[i].sid != JS_NO_ID && t->list[i].sid != sid;
-         i = (i + 1) & t->mask)
-        ;
-    if (t->list[i].sid == JS_NO_ID)
-        t->list[i] = (struct tail){.sid = sid, .slot = JS_NO_SLOT};
-    return &t->list[i].slot;
-}
-
-static int make_tails(const struct js_env *env, size_t records, struct tails *t) {
-    size_t size = 64;
-
-    while (size < records * 2)
-        size *= 2;
-    t->list = js_realloc_array(env, NULL, size, sizeof *t->list);
-    if (!t->list)
-        return JS_ERR_NOMEM;
-    memset(t->list, 0xff, size * sizeof *t->list);
-    t->mask = (uint32_t)(size - 1);
-    return 0;
-}
-
-static bool lives(const struct js_cold *cold, js_seq_t seq) {
-    return seq >= cold->first && seq <= cold->upto && !js_seqset_has(&cold->deleted, seq);
-}
-
-#define AHEAD 32
-
-static uint32_t look_ahead(const struct js_stream *s, const struct js_scan_rec *rec,
-                           const uint8_t *bytes) {
-    return js_subjects_ahead(&s->subjects, (const char *)bytes + rec->off + JS_RECORD_HEAD,
-                             rec->subject_len);
-}
-
-/* Adds what lives of a walked block. CORRUPT when it is not what is known of it. */
-static int add_records(struct js_stream *s, struct js_block *b, const struct js_scan *scan,
-                       const uint8_t *bytes, struct js_slots *slots) {
-    struct tails tails = {0};
-    uint32_t hashes[AHEAD] = {0};
-    uint64_t msgs = 0, size = 0;
-    js_seq_t highest = 0;
-    int r = make_tails(s->env, scan->count, &tails);
-
-    for (size_t i = 0; i < AHEAD && i < scan->count; i++)
-        hashes[i] = look_ahead(s, &scan->recs[i], bytes);
-    for (size_t i = 0; i < scan->count && r == 0; i++) {
-        const struct js_scan_rec *sr = &scan->recs[i];
-        uint32_t hash = hashes[i % AHEAD];
-        (void)js_subjects_nearer(&s->subjects, hashes[(i + AHEAD / 2) % AHEAD]);
-        if (i + AHEAD < scan->count)
-            hashes[i % AHEAD] = look_ahead(s, &scan->recs[i + AHEAD], bytes);
-        js_seq_t seq = sr->seq & JS_SEQ_MASK;
-        if ((sr->seq & JS_SEQ_TOMBSTONE) || seq == 0 || seq <= highest)
-            continue;
-        highest = seq;
-        if ((sr->seq & JS_SEQ_ERASED) || !lives(b->cold, seq))
-            continue;
-        const char *name = (const char *)bytes + sr->off + JS_RECORD_HEAD;
-        struct js_slot v = {
-            .off = sr->off, .len = sr->len, .hlen = sr->hdr_len, .slen = sr->subject_len};
-        uint32_t sid = js_subjects_find_hashed(&s->subjects, hash, name, sr->subject_len);
-        uint32_t slot;
-        r = sid == JS_NO_ID ? JS_ERR_CORRUPT
-                            : js_slots_append(slots, s->env, seq, &v, sid, &slot);
-        if (r < 0)
-            break;
-        uint32_t *tail = tail_of(&tails, sid);
-        if (*tail != JS_NO_SLOT)
-            slots->next[*tail] = (uint32_t)(seq - js_slot_seq(slots, *tail));
-        *tail = slot;
-        msgs++;
-        size += sr->len;
-    }
-    js_free(s->env, tails.list);
-    if (r == 0 && (msgs != b->msgs || size != b->bytes))
-        r = JS_ERR_CORRUPT;
-    return r;
-}
-
-/* The bytes of a cold block; of an unread one first the key. CORRUPT for all that is wrong with it.
- */
-static int get_bytes(struct js_stream *s, struct js_block *b, struct js_cached **ret) {
-    enum js_scan_verdict verdict = JS_SCAN_OK;
-    int r = 0;
-
-    if (b->cold->unread && !b->cold->prepared)
-        r = js_stream_block_key(s, b->number, &b->key, &verdict);
-    if (r == 0 && verdict == JS_SCAN_OK)
-        r = js_stream_block_bytes(s, b, ret);
-    if (r == 0 && verdict == JS_SCAN_OK)
-        b->cold->prepared = true;
-    else if (b->cold->unread && !b->cold->prepared)
-        js_block_forget_key(s, b);
-    if (js_is_shortage(r) || (r == JS_ERR_IO && !b->cold->unread))
-        return r;
-    return r < 0 || verdict != JS_SCAN_OK ? JS_ERR_CORRUPT : 0;
-}
-
-static int make_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret) {
-    struct js_cached *e;
-    struct js_scan scan;
-    int r = get_bytes(s, b, &e);
-
-    if (r < 0)
-        return r;
-    struct js_slots *slots = js_slots_new(s->env);
-    js_scan_init(&scan, s->env);
-    r = slots ? js_scan_walk(&scan, e->data, e->len, &b->hash_key, NULL) : JS_ERR_NOMEM;
-    if (r == 0)
-        r = js_slots_reserve(slots, s->env, scan.count);
-    if (r == 0)
-        r = scan.num_damages ? JS_ERR_CORRUPT : add_records(s, b, &scan, e->data, slots);
-    for (size_t i = 0; i < scan.count && r == 0; i++)
-        js_cached_set_checked(e, scan.recs[i].off);
-    js_scan_done(&scan);
-    js_cached_unref(e);
-    if (r < 0)
-        js_slots_unref(slots, s->env);
-    else
-        *ret = slots;
-    return r;
 }
 
 /* ---- the last few ---------------------------------------------------------------------------- */
@@ -237,7 +103,7 @@ static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **
         r = JS_ERR_CORRUPT;
     } else if (!*ret) {
         b->cold->made = true;
-        r = make_slots(s, b, ret);
+        r = js_make_slots(s, b, ret);
         if (r == 0)
             keep_slots(s, b, *ret);
     }
@@ -313,7 +179,7 @@ int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
     struct js_place at = {0};
     uint32_t hdr, payload;
 
-    if (!lives(b->cold, seq))
+    if (!js_cold_lives(b->cold, seq))
         return 0;
     int r = js_place_at(s, &at, index);
     if (r != 0)

@@ -37,6 +37,11 @@ struct js_cold {
     struct js_seqset deleted; /* within first..upto; may hold more */
 };
 
+static inline bool js_cold_lives(const struct js_cold *cold, js_seq_t seq) {
+    return seq >= cold->first && seq <= cold->upto &&
+           (cold->deleted.members == 0 || !js_seqset_has(&cold->deleted, seq));
+}
+
 #define JS_RECENT_SLOTS 8
 
 /* The slots made last; its own lock, taken with the stream's lock held. */
@@ -49,6 +54,9 @@ struct js_recent {
         uint64_t removals;
         uint64_t used;
     } entries[JS_RECENT_SLOTS];
+    /* guarded by making: scratch of js_make_slots */
+    struct js_tail *tails;
+    size_t num_tails;
     uint64_t clock;
     unsigned made_again; /* how often slots of unread blocks were made that had been made before */
     uint64_t kept_memory; /* of the slots that unread blocks keep */
@@ -58,6 +66,12 @@ void js_recent_init(struct js_recent *recent);
 void js_recent_done(struct js_recent *recent, const struct js_env *env);
 /* Forgets them all. */
 void js_recent_clear(struct js_recent *recent, const struct js_env *env);
+
+/*
+ * Makes slots of a cold block from its bytes, each record verified; the block is in the cache then. One
+ * reference. CORRUPT: it is not what is known of it. recent.making held.
+ */
+int js_make_slots(struct js_stream *stream, struct js_block *block, struct js_slots **ret_slots);
 
 /*
  * Where a search stands: a block with its slots, held until js_place_done() or the next move. Zero

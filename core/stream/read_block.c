@@ -155,42 +155,77 @@ static int decompress_entry(struct js_stream *s, const struct js_block *b, struc
     return 0;
 }
 
+/* Small enough for what was read to stay near until it is looked at. */
+#define PIECE ((size_t)256 << 10)
+
+/* Reads what is left of the file, decrypted, from e->len on; fn (may be NULL) sees the bytes of a plain
+ * block as they come. *ret_plain false: compressed, fn saw nothing. */
+static int read_pieces(struct js_stream *s, const struct js_block *b, struct js_extent *ext,
+                       struct js_cached *e, js_piece_fn *fn, void *ctx, bool *ret_plain) {
+    bool plain = true;
+
+    for (;;) {
+        size_t want = ext->len - e->len < PIECE ? ext->len - e->len : PIECE;
+        ssize_t n = js_file_read(s->env, ext->fd, e->data + e->len, want, ext->off + e->len);
+        if (n < 0)
+            return (int)n;
+        int r = b->key ? js_block_xor(b->key, e->len, e->data + e->len, (size_t)n) : 0;
+        if (r < 0)
+            return r;
+        if (e->len == 0)
+            plain = !js_cmp_is(e->data, (size_t)n);
+        e->len += (size_t)n;
+        bool last = (size_t)n < want || e->len == ext->len;
+        if (plain && fn)
+            fn(ctx, e, e->len, last);
+        if (last)
+            break;
+    }
+    *ret_plain = plain;
+    return 0;
+}
+
 static int decode_entry(struct js_stream *s, struct js_block *b, struct js_extent *ext,
-                        struct js_cached **ret) {
+                        js_piece_fn *fn, void *ctx, struct js_cached **ret) {
     struct js_cached *e = js_cached_new(s->env, s->cache, ext->len);
-    bool compressed;
+    bool plain = true;
 
     if (!e)
         return JS_ERR_NOMEM;
-    ssize_t n = js_file_read(s->env, ext->fd, e->data, ext->len, ext->off);
-    int r = n < 0 ? (int)n : 0;
-    if (r == 0) {
-        e->len = (size_t)n;
-        if (b->key)
-            r = js_block_xor(b->key, 0, e->data, e->len);
-    }
-    compressed = r == 0 && js_cmp_is(e->data, e->len);
-    if (compressed)
-        r = decompress_entry(s, b, e);
+    int r = js_cached_add_flags(e, ext->len);
     if (r == 0)
-        r = js_cached_add_flags(e);
+        r = read_pieces(s, b, ext, e, fn, ctx, &plain);
+    if (r == 0 && !plain) {
+        r = decompress_entry(s, b, e);
+        if (r == 0)
+            r = js_cached_add_flags(e, e->len);
+        if (r == 0 && fn)
+            fn(ctx, e, e->len, true);
+    }
     if (r < 0) {
         js_cached_unref(e);
         return r;
     }
     /* Of a block that only index.db told of this is the first look (core/stream/cold.c). */
     if (b->cold && b->cold->unread && !b->cold->prepared)
-        b->compressed = compressed;
+        b->compressed = !plain;
     *ret = e;
     return 0;
 }
 
 int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cached **ret_bytes) {
+    return js_stream_block_pieces(s, b, NULL, NULL, ret_bytes);
+}
+
+int js_stream_block_pieces(struct js_stream *s, struct js_block *b, js_piece_fn *fn, void *ctx,
+                           struct js_cached **ret_bytes) {
     struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
     struct js_extent ext;
 
     /* A copy from before the latest appends lacks their bytes. */
     if (e && (e->len >= b->good_size || b->compressed)) {
+        if (fn)
+            fn(ctx, e, e->len, true);
         *ret_bytes = e;
         return 0;
     }
@@ -205,7 +240,7 @@ int js_stream_block_bytes(struct js_stream *s, struct js_block *b, struct js_cac
     if (ext.len > JS_MAX_BLOCK_FILE)
         r = JS_ERR_TOO_BIG;
     else
-        r = decode_entry(s, b, &ext, &e);
+        r = decode_entry(s, b, &ext, fn, ctx, &e);
     js_extent_close(s->env, &ext);
     if (r < 0)
         return r;
@@ -311,23 +346,84 @@ static bool view_slot(const struct js_place *at, const uint8_t *p, struct js_rec
     return true;
 }
 
-/* Remembers how the block is read: who comes to its end step by step is done with it. */
-static void note_walk(const struct js_place *at, struct js_cached *e) {
+/* Verifies live records as their bytes come. */
+struct check {
+    struct js_place at; /* slots before its slot are done */
+};
+
+#define CHECKED_AT_ONCE 32
+
+static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) {
+    struct js_place *at = &((struct check *)ctx)->at;
+    const struct js_slots *sl = at->slots;
+    struct js_record recs[CHECKED_AT_ONCE];
+    const uint8_t *ps[CHECKED_AT_ONCE];
+    bool more = true;
+
+    (void)last;
+    while (more) {
+        size_t n = 0;
+        for (more = false; at->slot < sl->count && !more; at->slot++) {
+            const struct js_slot *slot = &sl->at[at->slot];
+            if (!js_slot_live(sl, at->slot) || js_cached_is_checked(e, slot->off))
+                continue;
+            if (slot->off > upto || slot->len > upto - slot->off)
+                break;
+            ps[n] = e->data + slot->off;
+            if (view_slot(at, ps[n], &recs[n]) && recs[n].seq == js_place_seq(at))
+                more = ++n == CHECKED_AT_ONCE;
+        }
+        bool good = js_records_verify(recs, ps, n, &at->block->hash_key);
+        for (size_t i = 0; i < n; i++)
+            if (good || js_record_verify(&recs[i], &at->block->hash_key, ps[i]))
+                js_cached_set_checked(e, (uint32_t)(ps[i] - e->data));
+    }
+}
+
+int js_stream_block_verified(struct js_stream *s, const struct js_place *at,
+                             struct js_cached **ret_bytes) {
+    struct check c = {.at = {.block = at->block, .slots = at->slots, .index = at->index}};
+
+    pthread_mutex_lock(&s->walk.loading);
+    int r = js_stream_block_pieces(s, at->block, check_piece, &c, ret_bytes);
+    pthread_mutex_unlock(&s->walk.loading);
+    return r;
+}
+
+/* So many messages of a block in order are the beginning of a walk. */
+#define WALK_BEGINS 64
+
+/* Remembers how the block is read: who comes to its end step by step is done with it. Going forward or
+ * backward through it, the blocks that follow will be needed. */
+static enum js_walk_at note_walk(const struct js_place *at, struct js_cached *e) {
     struct js_block *b = at->block;
-    uint32_t slot = at->slot;
+    uint32_t slot = at->slot, count = at->slots->count;
     uint32_t last = atomic_load_explicit(&b->last_taken, memory_order_relaxed);
 
     if (!e->checked || last == slot)
-        return;
+        return JS_WALK_INSIDE;
     atomic_store_explicit(&b->last_taken, slot, memory_order_relaxed);
-    if ((slot + 1 == at->slots->count && last + 1 == slot) || (slot == 0 && last == 1))
-        atomic_store_explicit(&e->walked, true, memory_order_relaxed);
+    if (last + 1 == slot) {
+        if (slot == WALK_BEGINS)
+            return JS_WALK_BEGUN;
+        if (slot + 1 < count)
+            return JS_WALK_INSIDE;
+    } else if (last == slot + 1) {
+        if (count - slot == WALK_BEGINS)
+            return JS_WALK_BEGUN_BACK;
+        if (slot > 0)
+            return JS_WALK_INSIDE;
+    } else {
+        return JS_WALK_INSIDE;
+    }
+    atomic_store_explicit(&e->walked, true, memory_order_relaxed);
+    return slot ? JS_WALK_ENDED : JS_WALK_ENDED_BACK;
 }
 
 /* The message at p in an entry, its hash verified once while the entry lives. The reference that
  * the message owns is the caller's. */
-static int take_view(const struct js_place *at, struct js_cached *e,
-                     const uint8_t *p, struct js_msg *ret_msg) {
+static int take_view(const struct js_place *at, struct js_cached *e, const uint8_t *p,
+                     struct js_msg *ret_msg, enum js_walk_at *ret_walk) {
     struct js_record rec;
     uint32_t off = at->slots->at[at->slot].off;
 
@@ -338,7 +434,7 @@ static int take_view(const struct js_place *at, struct js_cached *e,
             return JS_ERR_BAD_MSG;
         js_cached_set_checked(e, off);
     }
-    note_walk(at, e);
+    *ret_walk = note_walk(at, e);
     *ret_msg = (struct js_msg){
         .seq = rec.seq,
         .time = rec.time,
@@ -365,15 +461,16 @@ int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t 
         return 0;
     }
     js_cached_unref(e);
+    uint32_t last = atomic_exchange_explicit(&b->last_taken, at->slot, memory_order_relaxed);
+    bool near = last + 1 == at->slot || last == at->slot + 1;
     if (!whole_block && !b->compressed) {
-        uint32_t last = atomic_exchange_explicit(&b->last_taken, at->slot, memory_order_relaxed);
-        bool near = last + 1 == at->slot || last == at->slot + 1;
         unsigned step = near ? IN_ORDER : 1;
         if (atomic_fetch_add_explicit(&b->parts, step, memory_order_relaxed) < MAX_PARTS)
             return js_stream_block_part(s, b, off, len, ret_entry, ret_at);
     }
     atomic_store_explicit(&b->parts, 0, memory_order_relaxed);
-    int r = js_stream_block_bytes(s, b, &e);
+    int r = whole_block || near ? js_stream_block_verified(s, at, &e)
+                                : js_stream_block_bytes(s, b, &e);
     if (r < 0)
         return r;
     if (off > e->len || len > e->len - off) {
@@ -387,6 +484,7 @@ int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t 
 
 int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg) {
+    enum js_walk_at walk;
     struct js_cached *e;
     const uint8_t *p;
     uint32_t len = js_place_len(at);
@@ -396,21 +494,27 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
     if (r < 0)
         return r;
-    r = take_view(at, e, p, ret_msg);
-    if (r < 0)
+    r = take_view(at, e, p, ret_msg, &walk);
+    if (r < 0) {
         js_cached_unref(e);
-    return r;
+        return r;
+    }
+    /* Iterators look ahead by themselves. */
+    if (walk != JS_WALK_INSIDE && !whole_block)
+        js_walk_on(s, at->index, walk);
+    return 0;
 }
 
 bool js_stream_slot_in(struct js_stream *s, const struct js_place *at, struct js_cached *e,
                        struct js_msg *ret_msg) {
     const struct js_block *b = at->block;
     uint32_t off = at->slots->at[at->slot].off, len = at->slots->at[at->slot].len;
+    enum js_walk_at walk;
 
     if (e->number != b->number || e->version != b->version || e->owner != s->identity ||
         len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
         return false;
-    return take_view(at, e, e->data + off, ret_msg) == 0;
+    return take_view(at, e, e->data + off, ret_msg, &walk) == 0;
 }
 
 void js_stream_slot_check(const struct js_place *at, struct js_cached *e) {

@@ -31,7 +31,7 @@ static void load(struct js_stream *s, js_seq_t seq, struct js_cached **ret_entry
 
     if (js_stream_slot_from(s, seq, true, &at) == 1 &&
         at.block->raw_size <= s->cache->budget / 4)
-        (void)js_stream_block_bytes(s, at.block, ret_entry);
+        (void)js_stream_block_verified(s, &at, ret_entry);
     js_place_done(s, &at);
 }
 
@@ -140,4 +140,42 @@ void js_readahead_free(struct js_readahead *ahead) {
     pthread_cond_destroy(&ahead->changed);
     pthread_mutex_destroy(&ahead->mu);
     js_free(ahead->stream->env, ahead);
+}
+
+/* ---- for single loads ------------------------------------------------------------------------- */
+
+void js_walk_init(struct js_walk *walk) {
+    *walk = (struct js_walk){0};
+    pthread_mutex_init(&walk->mu, NULL);
+    pthread_mutex_init(&walk->loading, NULL);
+}
+
+void js_walk_done(struct js_walk *walk) {
+    js_readahead_free(walk->ahead);
+    pthread_mutex_destroy(&walk->mu);
+    pthread_mutex_destroy(&walk->loading);
+}
+
+void js_walk_on(struct js_stream *s, size_t block, enum js_walk_at where) {
+    /* At the end of a block the next one is needed at once, by who calls. */
+    static const int steps[] = {[JS_WALK_BEGUN] = 1,
+                                [JS_WALK_BEGUN_BACK] = -1,
+                                [JS_WALK_ENDED] = 2,
+                                [JS_WALK_ENDED_BACK] = -2};
+    struct js_walk *walk = &s->walk;
+    size_t want = block + (size_t)steps[where];
+
+    if (want >= s->num_blocks) /* below 0, too */
+        return;
+    const struct js_block *b = s->blocks[want];
+    struct js_cached *there = js_cache_get(s->cache, s->identity, b->number, b->version);
+    js_cached_unref(there);
+    if (there)
+        return;
+    pthread_mutex_lock(&walk->mu);
+    if (walk->ahead ? walk->asked != want : js_readahead_new(s, &walk->ahead) == 0) {
+        walk->asked = want;
+        js_readahead_want(walk->ahead, b->search_first);
+    }
+    pthread_mutex_unlock(&walk->mu);
 }

@@ -6,9 +6,30 @@
 #ifndef JS_READAHEAD_H
 #define JS_READAHEAD_H
 
+#include <pthread.h>
+
 #include "core/jetstore.h"
 
 struct js_readahead;
+
+/* Messages loaded one by one in order, by whoever: the same is done for them. */
+struct js_walk {
+    pthread_mutex_t mu;
+    pthread_mutex_t loading; /* whole blocks for those who go on in order: read by one at a time. Held
+                              * only by who has the stream's lock for reading */
+    /* guarded by mu: */
+    struct js_readahead *ahead; /* NULL until it pays */
+    size_t asked;               /* index of the block that was asked for last */
+};
+
+/* How far who reads a block message by message has come: begun or ended, forward or backward. */
+enum js_walk_at { JS_WALK_INSIDE, JS_WALK_BEGUN, JS_WALK_BEGUN_BACK, JS_WALK_ENDED, JS_WALK_ENDED_BACK };
+
+void js_walk_init(struct js_walk *walk);
+/* Ends the thread; no lock held. */
+void js_walk_done(struct js_walk *walk);
+/* Someone came so far (not inside) in the block of this index. Lock held for reading. */
+void js_walk_on(struct js_stream *stream, size_t block, enum js_walk_at where);
 
 /* Borrows the stream, which must outlive it. NOMEM, also when no thread could be had. */
 int js_readahead_new(struct js_stream *stream, struct js_readahead **ret_ahead);

@@ -28,6 +28,7 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     pthread_mutex_init(&s->consumers_mu, NULL);
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
+    js_walk_init(&s->walk);
     if (!s->account || !s->name) {
         js_stream_free(s);
         return NULL;
@@ -45,6 +46,7 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 
 void js_stream_free(struct js_stream *s) {
     js_consumers_stop(s);
+    js_walk_done(&s->walk);
     if (s->cache)
         js_stream_unload(s, false);
     js_recent_done(&s->recent, s->env);

@@ -20,6 +20,7 @@
 #include "core/format/meta.h"
 #include "core/stream/cold.h"
 #include "core/stream/files.h"
+#include "core/stream/readahead.h"
 #include "core/stream/subjects.h"
 
 /* A block and what the index knows of it. */
@@ -128,6 +129,7 @@ struct js_stream {
     uint64_t block_size;   /* of new blocks; 0 = by the configuration */
     struct js_recent recent;
     struct js_filters filters;
+    struct js_walk walk;
 
     pthread_rwlock_t lock;
     /* guarded by lock: */
@@ -236,6 +238,14 @@ int js_stream_scan_block(struct js_stream *stream, uint32_t number, struct js_bl
 /* Decoded bytes of a block through the cache, one reference. lock held. */
 int js_stream_block_bytes(struct js_stream *stream, struct js_block *block,
                           struct js_cached **ret_bytes);
+/* The same; fn sees the entry's bytes before upto, once or as they are read: all of them once last is
+ * true. It may set flags of what it verified. */
+typedef void js_piece_fn(void *ctx, struct js_cached *entry, size_t upto, bool last);
+int js_stream_block_pieces(struct js_stream *stream, struct js_block *block, js_piece_fn *fn, void *ctx,
+                           struct js_cached **ret_bytes);
+/* The same for the block of a place, which is about to be read in order: what lives in it is verified. */
+int js_stream_block_verified(struct js_stream *stream, const struct js_place *at,
+                             struct js_cached **ret_bytes);
 /* Decoded bytes off..off+len of a block: from the cache, or a few bytes of a plain file. The entry
  * given holds them from *ret_at on. */
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,

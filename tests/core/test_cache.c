@@ -145,7 +145,7 @@ static void a_record_is_checked_once(void **state) {
     (void)state;
     e->len = 1000;
     assert_false(js_cached_is_checked(e, 0)); /* no flags yet */
-    assert_int_equal(js_cached_add_flags(e), 0);
+    assert_int_equal(js_cached_add_flags(e, e->len), 0);
     for (uint32_t off = 0; off < 1000; off += 30) {
         assert_false(js_cached_is_checked(e, off));
         js_cached_set_checked(e, off);

@@ -393,8 +393,61 @@ static void a_damaged_chunk_costs_itself_alone(void **state) {
     free(text);
 }
 
+/* Two at once give what each gives alone, for all lengths around the packets' edges. */
+static void two_hashes_at_once_are_those_of_each(void **state) {
+    (void)state;
+    struct js_hash_key k;
+    uint8_t bytes[2][400];
+    js_hash_key_of_name(&k, "two", 3);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i / 400][i % 400] = (uint8_t)(i * 167 + i / 251);
+    for (size_t a = 16; a < 200; a++) {
+        for (size_t b = a % 7 + 16; b < 330; b += 7) {
+            struct js_hash_text text[2] = {{bytes[0], bytes[0] + 23, a}, {bytes[1], bytes[1] + 16, b}};
+            uint64_t both[2];
+            js_hash64_two(&k, text, both);
+            for (int i = 0; i < 2; i++) {
+                struct js_span one[2] = {{text[i].head, 16}, {text[i].body, text[i].body_len}};
+                assert_int_equal(both[i], js_hash64_by("portable", &k, one, 2));
+            }
+        }
+    }
+}
+
+/* Many records verified together: right only if each is. */
+static void records_verified_together_fail_if_one_does(void **state) {
+    (void)state;
+    struct js_hash_key k;
+    struct js_record r[9];
+    const uint8_t *ps[9];
+    uint8_t block[9 * 200], data[64];
+    size_t off = 0;
+    js_hash_key_of_name(&k, "many", 4);
+    memset(data, 'd', sizeof data);
+    for (size_t i = 0; i < 9; i++) {
+        /* Short ones, long ones, one with headers. */
+        size_t len = i % 3 == 0 ? i : 20 + i;
+        const char *hdr = "NATS/1.0\r\n\r\n";
+        js_record_encode(block + off, i + 1, 7, "a.b", 3, (const uint8_t *)hdr, i == 4 ? 12 : 0, data,
+                         len, &k);
+        assert_true(js_record_parse(block + off, sizeof block - off, &r[i]));
+        ps[i] = block + off;
+        off += r[i].len;
+    }
+    for (size_t n = 0; n <= 9; n++)
+        assert_true(js_records_verify(r, ps, n, &k));
+    for (size_t i = 0; i < 9; i++) {
+        block[ps[i] - block + 13] ^= 4;
+        assert_false(js_records_verify(r, ps, 9, &k));
+        assert_true(js_records_verify(r, ps, i, &k));
+        block[ps[i] - block + 13] ^= 4;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_hashes_at_once_are_those_of_each),
+        cmocka_unit_test(records_verified_together_fail_if_one_does),
         cmocka_unit_test(hash_gives_published_digests_by_every_implementation),
         cmocka_unit_test(records_are_written_as_servers_do),
         cmocka_unit_test(every_flipped_bit_of_a_record_is_noticed_but_in_its_lengths),

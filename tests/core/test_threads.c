@@ -289,6 +289,26 @@ static void read_on(struct shared *sh, struct js_iter *it, js_seq_t from) {
     }
 }
 
+/* Many in order, forward or backward: enough to make the stream read blocks ahead. */
+static void walk(struct shared *sh, struct qm_rng *rng, js_seq_t seq) {
+    bool forward = qm_once_in(rng, 2), step = qm_once_in(rng, 2);
+
+    for (int i = 0; i < 400 && seq > 0; i++) {
+        struct js_msg msg = {.seq = seq};
+        int r = step      ? js_stream_load_msg(sh->reading, seq, &msg)
+                : forward ? js_stream_load_next_msg(sh->reading, NULL, seq, &msg)
+                          : js_stream_load_prev_msg(sh->reading, NULL, seq, &msg);
+        if (got(sh, "walk", r)) {
+            check_view(sh, "walk", &msg);
+            seq = msg.seq;
+            js_msg_release(&msg);
+        } else if (!step) {
+            break;
+        }
+        seq = forward ? seq + 1 : seq - 1;
+    }
+}
+
 static void *read_random(void *arg) {
     struct shared *sh = arg;
     static atomic_uint number;
@@ -311,7 +331,10 @@ static void *read_random(void *arg) {
         if (seq < sh->m->first)
             seq = sh->m->msgs[qm_below(&rng, sh->planted)].seq;
         qm_random_filter(sh->m, &rng, &f);
-        switch (qm_below(&rng, 4)) {
+        switch (qm_below(&rng, 5)) {
+        case 4:
+            walk(sh, &rng, seq);
+            break;
         case 0:
             read_lists(sh, &rng, &f, seq);
             break;

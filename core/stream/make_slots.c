@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots of a cold block, from its bytes. The bytes are taken piece by piece as they are read, a few
+ * records at a time, so that each step finds in the nearest cache what the one before touched, and
+ * the memory that lookups of subjects need arrives while checksums are computed.
+ */
+#include "core/base/limits.h"
+#include "core/stream/stream.h"
+
+#define BATCH 32
+
+/* In which slot of the block a subject was met last: a table of subject id -> slot. */
+struct js_tail {
+    uint32_t sid, slot;
+};
+
+struct maker {
+    struct js_stream *s;
+    struct js_block *b;
+    struct js_cached *entry;
+    struct js_slots *slots;
+    uint32_t mask; /* of the tails */
+    int error;
+    size_t off; /* what lies before is done */
+    js_seq_t highest;
+    uint64_t msgs, size;
+    /* records of one batch */
+    struct js_record recs[BATCH];
+    const uint8_t *at[BATCH];
+    uint32_t hashes[BATCH];
+    size_t n;
+};
+
+static uint32_t *tail_of(struct maker *m, uint32_t sid) {
+    struct js_tail *list = m->s->recent.tails;
+    uint32_t i = sid * 0x9E3779B1u;
+
+    for (i = (i ^ i >> 15) & m->mask; list[i].sid != JS_NO_ID && list[i].sid != sid;
+         i = (i + 1) & m->mask)
+        ;
+    if (list[i].sid == JS_NO_ID)
+        list[i] = (struct js_tail){.sid = sid, .slot = JS_NO_SLOT};
+    return &list[i].slot;
+}
+
+/* Room for what the block should hold, once it is known how long it is. */
+static int make_room(struct maker *m, const struct js_cached *entry) {
+    struct js_recent *recent = &m->s->recent;
+    size_t size = 64;
+
+    if (m->b->msgs > entry->cap / JS_MIN_RECORD)
+        return JS_ERR_CORRUPT;
+    while (size < m->b->msgs * 2)
+        size *= 2;
+    if (size > recent->num_tails) {
+        js_free(m->s->env, recent->tails);
+        recent->num_tails = 0;
+        recent->tails = js_realloc_array(m->s->env, NULL, size, sizeof *recent->tails);
+        if (!recent->tails)
+            return JS_ERR_NOMEM;
+        recent->num_tails = size;
+    }
+    memset(recent->tails, 0xff, size * sizeof *recent->tails);
+    m->mask = (uint32_t)(size - 1);
+    return js_slots_reserve(m->slots, m->s->env, m->b->msgs);
+}
+
+/* Finds the records of the next batch among the bytes before upto, and asks for the memory that
+ * looking up their subjects touches. */
+static void split(struct maker *m, size_t upto, bool last) {
+    const uint8_t *bytes = m->entry->data;
+
+    for (m->n = 0; m->n < BATCH && m->off < upto; m->n++) {
+        struct js_record *r = &m->recs[m->n];
+        const uint8_t *p = bytes + m->off;
+        if (!js_record_parse(p, upto - m->off, r)) {
+            /* It may go on in the next piece. */
+            if (last)
+                m->error = JS_ERR_CORRUPT;
+            return;
+        }
+        m->at[m->n] = p;
+        m->hashes[m->n] =
+            js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
+        m->off += r->len;
+    }
+}
+
+/* Adds a record if it is a live message. */
+static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uint32_t hash) {
+    struct js_slot v = {.off = (uint32_t)(p - m->entry->data),
+                        .len = r->len,
+                        .slen = (uint16_t)r->subject_len};
+    uint32_t slot;
+
+    if (r->tombstone || r->seq == 0 || r->seq <= m->highest)
+        return 0;
+    m->highest = r->seq;
+    if (r->erased || !js_cold_lives(m->b->cold, r->seq))
+        return 0;
+    uint32_t sid = js_subjects_find_hashed(&m->s->subjects, hash, (const char *)r->subject,
+                                           r->subject_len);
+    if (sid == JS_NO_ID || m->msgs == m->b->msgs)
+        return JS_ERR_CORRUPT;
+    v.hlen = (uint16_t)(r->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : r->hdr_len);
+    int e = js_slots_append(m->slots, m->s->env, r->seq, &v, sid, &slot);
+    if (e < 0)
+        return e;
+    uint32_t *tail = tail_of(m, sid);
+    if (*tail != JS_NO_SLOT)
+        m->slots->next[*tail] = (uint32_t)(r->seq - js_slot_seq(m->slots, *tail));
+    *tail = slot;
+    m->msgs++;
+    m->size += r->len;
+    return 0;
+}
+
+static void take_batch(struct maker *m) {
+    struct js_record fixed;
+
+    if (!js_records_verify(m->recs, m->at, m->n, &m->b->hash_key)) {
+        m->error = JS_ERR_CORRUPT;
+        return;
+    }
+    for (size_t i = 0; i < m->n; i++)
+        (void)js_subjects_nearer(&m->s->subjects, m->hashes[i]);
+    for (size_t i = 0; i < m->n && m->error == 0; i++) {
+        fixed = m->recs[i];
+        /* A scan would tell of this header's length. */
+        m->error = js_scan_fix_header(&fixed, false)
+                       ? (int)JS_ERR_CORRUPT
+                       : add(m, &m->recs[i], m->at[i], m->hashes[i]);
+        js_cached_set_checked(m->entry, (uint32_t)(m->at[i] - m->entry->data));
+    }
+}
+
+/* More of the block's bytes are there. */
+static void take_piece(void *ctx, struct js_cached *entry, size_t upto, bool last) {
+    struct maker *m = ctx;
+
+    if (!m->entry)
+        m->error = make_room(m, entry);
+    m->entry = entry;
+    if (m->error)
+        return;
+    do {
+        split(m, upto, last);
+        if (m->n)
+            take_batch(m);
+    } while (m->n == BATCH && m->error == 0);
+}
+
+/* The bytes of a cold block; of an unread one first the key. CORRUPT for all that is wrong with it. */
+static int get_bytes(struct maker *m, struct js_cached **ret) {
+    struct js_stream *s = m->s;
+    struct js_block *b = m->b;
+    enum js_scan_verdict verdict = JS_SCAN_OK;
+    int r = 0;
+
+    if (b->cold->unread && !b->cold->prepared)
+        r = js_stream_block_key(s, b->number, &b->key, &verdict);
+    if (r == 0 && verdict == JS_SCAN_OK)
+        r = js_stream_block_pieces(s, b, take_piece, m, ret);
+    if (r == 0 && verdict == JS_SCAN_OK)
+        b->cold->prepared = true;
+    else if (b->cold->unread && !b->cold->prepared)
+        js_block_forget_key(s, b);
+    if (js_is_shortage(r) || (r == JS_ERR_IO && !b->cold->unread))
+        return r;
+    return r < 0 || verdict != JS_SCAN_OK ? JS_ERR_CORRUPT : 0;
+}
+
+int js_make_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret_slots) {
+    struct maker m = {.s = s, .b = b};
+    struct js_cached *entry = NULL;
+
+    m.slots = js_slots_new(s->env);
+    if (!m.slots)
+        return JS_ERR_NOMEM;
+    int r = get_bytes(&m, &entry);
+    if (r == 0)
+        r = m.error;
+    if (r == 0 && (m.msgs != b->msgs || m.size != b->bytes))
+        r = JS_ERR_CORRUPT;
+    js_cached_unref(entry);
+    if (r < 0)
+        js_slots_unref(m.slots, s->env);
+    else
+        *ret_slots = m.slots;
+    return r;
+}
