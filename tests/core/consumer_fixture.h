@@ -40,10 +40,10 @@ static inline void fx_open(struct fixture *f) {
 }
 
 /* A new store with the stream S of subjects s.>; retention NULL: limits. */
-static inline void fx_begin(struct fixture *f, const char *retention) {
+static inline void fx_begin(struct fixture *f, const char *retention, enum js_sync_mode sync) {
     char config[200];
 
-    *f = (struct fixture){.sync = f->sync};
+    *f = (struct fixture){.sync = sync};
     f->disk = rd_new();
     te_init(&f->te, rd_io(f->disk));
     fx_open(f);

@@ -8,8 +8,7 @@
 static const char explicit_acks[] = "{\"ack_policy\":\"explicit\"}";
 
 static void begin(struct fixture *f, const char *config) {
-    f->sync = JS_SYNC_CLOSE;
-    fx_begin(f, NULL);
+    fx_begin(f, NULL, JS_SYNC_CLOSE);
     fx_consumer(f, "c", config);
 }
 
@@ -690,8 +689,7 @@ static void deleted_while_it_changes(void **s) {
     struct fixture f;
 
     (void)s;
-    f.sync = JS_SYNC_CLOSE;
-    fx_begin(&f, NULL);
+    fx_begin(&f, NULL, JS_SYNC_CLOSE);
     fill(&f, 100);
     for (int i = 0; i < 20; i++) {
         uint8_t *data;
