@@ -374,6 +374,17 @@ PORTED(test_store_stream_interior_delete_accounting) {
     }
 }
 
+PORTED(truncate_below_the_first) {
+    pt_open(p, "", 128);
+    pt_store_n(p, 10, "foo", "x");
+    pt_compact(p, 6);
+    assert_int_equal(js_stream_truncate(p->stream, 3), 0);
+    PT_STATE(p, 0, 4, 3);
+    assert_int_equal(js_stream_truncate(p->stream, 4), JS_ERR_INVAL);
+    assert_int_equal(pt_store(p, "foo", "x"), 4);
+    pt_same_everywhere(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_store_compact),
@@ -397,6 +408,7 @@ int main(void) {
         cmocka_unit_test(test_store_purge_ex_keep_with_interior_deletes),
         cmocka_unit_test(test_store_compact_fully_deleted_range),
         cmocka_unit_test(test_store_stream_interior_delete_accounting),
+        cmocka_unit_test(truncate_below_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -586,6 +586,37 @@ PORTED(test_file_store_state_with_blk_first_deleted) {
     pt_same_everywhere(p);
 }
 
+/* ---- where the peer is wrong or odd (docs/hazards.md) ------------------------------------------
+ */
+
+PORTED(impossible_subjects_are_refused) {
+    size_t len = 70000;
+    char *subject = malloc(len);
+
+    assert_non_null(subject);
+    memset(subject, 'a', len);
+    pt_open(p, "", 0);
+    for (size_t n = 65536; n <= len; n += len - 65536)
+        assert_true(js_stream_store_msg(p->stream, subject, n, NULL, 0, NULL, 0, NULL, NULL) < 0);
+    PT_STATE(p, 0, 0, 0);
+    assert_int_equal(pt_try(p, "a..b", "x"), JS_ERR_SUBJECT);
+    assert_int_equal(pt_try(p, "a.*", "x"), JS_ERR_SUBJECT);
+    free(subject);
+}
+
+PORTED(the_newest_message_of_all) {
+    js_seq_t seq = 0;
+
+    pt_open(p, "", 0);
+    pt_store_n(p, 3, "foo", "x");
+    assert_int_equal(pt_load_last(p, "", &seq), 0);
+    assert_int_equal(seq, 3);
+    pt_remove(p, 3);
+    assert_int_equal(pt_load_last(p, "", &seq), JS_ERR_MSG_NOT_FOUND);
+    assert_int_equal(pt_load_last(p, "foo", &seq), 0);
+    assert_int_equal(seq, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store_msg_load_next_msg_multi),
@@ -613,6 +644,8 @@ int main(void) {
         cmocka_unit_test(test_file_store_filtered_pending_psim_first_block_update_next_block),
         cmocka_unit_test(test_file_store_check_skip_first_block_bug),
         cmocka_unit_test(test_file_store_state_with_blk_first_deleted),
+        cmocka_unit_test(impossible_subjects_are_refused),
+        cmocka_unit_test(the_newest_message_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
