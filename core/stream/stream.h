@@ -392,6 +392,12 @@ int js_stream_lock_matched(struct js_stream *stream, struct js_matcher *m);
 /* The same, but blocks that only index.db told of stay unread. */
 int js_stream_lock_matched_unread(struct js_stream *stream, struct js_matcher *m);
 
+/* ---- match.c ----------------------------------------------------------------------------------- */
+
+/* The same for a walk over messages: it needs no block but those that it comes to, unless the filter
+ * is that of one subject, whose chain needs all. */
+int js_stream_lock_walk(struct js_stream *stream, struct js_matcher *m);
+
 /* ---- match.c: lock held, matcher up to date ----------------------------------------------------- */
 
 /* The next matching slot with sequence >= seq (damaged ones match "all" only): 1, 0 at the end, or
