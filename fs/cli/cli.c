@@ -22,7 +22,7 @@ static const struct jf_opt common_opts[] = {
 #define NCOMMON (sizeof common_opts / sizeof common_opts[0])
 
 static const struct jf_verb *const verbs[] = {
-    &jf_verb_ls, &jf_verb_info, &jf_verb_dump, &jf_verb_verify, &jf_verb_pub,
+    &jf_verb_ls, &jf_verb_info, &jf_verb_dump, &jf_verb_verify, &jf_verb_pub, &jf_verb_bench,
 };
 #define NVERBS (sizeof verbs / sizeof verbs[0])
 

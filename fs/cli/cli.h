@@ -74,6 +74,7 @@ extern const struct jf_verb jf_verb_info;
 extern const struct jf_verb jf_verb_dump;
 extern const struct jf_verb jf_verb_verify;
 extern const struct jf_verb jf_verb_pub;
+extern const struct jf_verb jf_verb_bench;
 
 /* The program. Returns the exit code. */
 int jf_cli_main(int argc, char **argv);
