@@ -65,6 +65,7 @@ struct script {
     size_t num_steps;
     uint64_t rng;
     uint64_t stored; /* messages so far; makes them different */
+    bool limited;    /* limits may remove messages */
     char why[300];
 };
 

@@ -10,14 +10,39 @@
 #define SYNC_CLOSE   JS_SYNC_CLOSE
 
 /*
- * s store  b a batch of small ones  L a large one  r remove  y sync  c close and open
+ * s store  b a batch of small ones  L a large one  r remove  e erase  y sync  c close and open
+ * p purge  u purge a subject  k purge but the newest  t compact  T truncate  K skip  M skip many
+ * B rewrite sparse blocks  C rewrite blocks with anything dead  g change the configuration
+ * w let two seconds pass and do what is due
  */
 const struct theme themes[] = {
     {"store, synced always", CONFIG(""), SYNC_ALWAYS, 2048, 0, 30, "sssbbLc", true},
     {"store, synced at times", CONFIG(""), SYNC_CLOSE, 2048, 0, 40, "sssbbbLyc", true},
     {"store, left to the system", CONFIG(""), JS_SYNC_OS, 1024, 0, 40, "sssbbbLyc", false},
+    {"store, buffered", CONFIG(""), SYNC_CLOSE, 2048, JS_OPEN_ASYNC, 40, "sssbbbLrywc", true},
     {"remove, synced always", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrrrc", true},
     {"remove, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "ssbrrrrryc", true},
+    {"erase", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbeeerc", true},
+    {"erase, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbeeeryc", false},
+    {"skip", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbrKMMc", true},
+    {"purge", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbrpukc", true},
+    {"purge, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbbrpukyc", false},
+    {"compact", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbrttc", true},
+    {"compact, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbrttKyc", false},
+    {"truncate", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbrTKc", true},
+    {"truncate, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbbrTyc", false},
+    {"rewrite blocks", CONFIG(""), SYNC_ALWAYS, 1024, 0, 50, "sbbrrruBBCCc", true},
+    {"rewrite blocks, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "sbbrrruBCCyc", false},
+    {"limits", CONFIG(",\"max_msgs\":20"), SYNC_ALWAYS, 1024, 0, 40, "sssbrBc", true},
+    {"limits of bytes", CONFIG(",\"max_bytes\":3000"), SYNC_CLOSE, 1024, 0, 40, "sssbLryc", true},
+    {"limits by subject", CONFIG(",\"max_msgs_per_subject\":3"), SYNC_ALWAYS, 1024, 0, 40,
+     "sssbrBc", true},
+    {"age", CONFIG(",\"max_age\":3000000000"), SYNC_ALWAYS, 1024, 0, 40, "sssbwrc", true},
+    {"ttl", CONFIG(",\"allow_msg_ttl\":true"), SYNC_ALWAYS, 1024, 0, 40, "sssbwrc", true},
+    {"configuration", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrggc", true},
+    {"everything", CONFIG(""), SYNC_ALWAYS, 1024, 0, 60, "sssbbbLrreeukptTKMBCcw", true},
+    {"everything, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwyy",
+     false},
 };
 const size_t num_themes = sizeof themes / sizeof *themes;
 
@@ -68,7 +93,10 @@ static int store_some(struct script *sc, size_t n, size_t max_len) {
         snprintf(subjects[i], sizeof subjects[i], "s.%c", (char)('a' + below(sc, 5)));
         msgs[i] = (struct js_new_msg){
             .subject = subjects[i], .subject_len = 3, .data = d, .data_len = len};
-        if (below(sc, 4) == 0) {
+        if (sc->theme->config && strstr(sc->theme->config, "ttl") && below(sc, 2)) {
+            msgs[i].hdr = (const uint8_t *)"NATS/1.0\r\nNats-TTL: 3s\r\n\r\n";
+            msgs[i].hdr_len = 26;
+        } else if (below(sc, 4) == 0) {
             msgs[i].hdr = (const uint8_t *)"NATS/1.0\r\nA: b\r\n\r\n";
             msgs[i].hdr_len = 18;
         }
@@ -105,6 +133,39 @@ static int tolerate(int r) {
                : r;
 }
 
+static int purge_some(struct script *sc, char op, struct step *step) {
+    char subject[] = "s.a";
+    js_seq_t seq = below(sc, 2) ? any_seq(sc) : 0;
+    uint64_t keep = op == 'k' ? 1 + below(sc, 4) : 0;
+
+    subject[2] = (char)('a' + below(sc, 5));
+    snprintf(step->text, sizeof step->text, "purge %s below %llu but %llu", subject,
+             (unsigned long long)seq, (unsigned long long)keep);
+    return js_stream_purge_ex(sc->stream, subject, 3, seq, keep, NULL);
+}
+
+/* Near the end mostly. */
+static int truncate_some(struct script *sc, struct step *step) {
+    struct js_stream_state st;
+
+    js_stream_get_state(sc->stream, &st);
+    js_seq_t cut = below(sc, 12 < st.last_seq ? 12 : st.last_seq + 1);
+    js_seq_t seq = below(sc, 20) ? st.last_seq - cut : 0;
+    snprintf(step->text, sizeof step->text, "truncate to %llu", (unsigned long long)seq);
+    return js_stream_truncate(sc->stream, seq);
+}
+
+static int change_config(struct script *sc, struct step *step) {
+    char config[300];
+    size_t len = strlen(sc->theme->config);
+    unsigned max = 5 + (unsigned)below(sc, 40);
+
+    snprintf(step->text, sizeof step->text, "max_msgs %u", max);
+    snprintf(config, sizeof config, "%.*s,\"max_msgs\":%u}", (int)len - 1, sc->theme->config, max);
+    sc->limited = true;
+    return js_stream_update_config(sc->stream, config, sc->why, sizeof sc->why);
+}
+
 int script_do(struct script *sc, char op, struct step *step) {
     js_seq_t seq;
 
@@ -122,6 +183,40 @@ int script_do(struct script *sc, char op, struct step *step) {
         seq = any_seq(sc);
         snprintf(step->text, sizeof step->text, "remove %llu", (unsigned long long)(seq));
         return js_stream_remove_msg(sc->stream, seq);
+    case 'e':
+        seq = any_seq(sc);
+        snprintf(step->text, sizeof step->text, "erase %llu", (unsigned long long)(seq));
+        return js_stream_erase_msg(sc->stream, seq);
+    case 'p':
+        snprintf(step->text, sizeof step->text, "purge");
+        return js_stream_purge(sc->stream, NULL);
+    case 'u':
+    case 'k':
+        return purge_some(sc, op, step);
+    case 't':
+        seq = any_seq(sc);
+        snprintf(step->text, sizeof step->text, "compact to %llu", (unsigned long long)(seq));
+        return js_stream_compact(sc->stream, seq, NULL);
+    case 'T':
+        return truncate_some(sc, step);
+    case 'K':
+        snprintf(step->text, sizeof step->text, "skip");
+        return js_stream_skip_msg(sc->stream, 0, false, NULL);
+    case 'M':
+        snprintf(step->text, sizeof step->text, "skip many");
+        return js_stream_skip_msgs(sc->stream, 0, 1 + below(sc, 20));
+    case 'B':
+        snprintf(step->text, sizeof step->text, "rewrite sparse blocks");
+        return js_stream_sync_blocks(sc->stream);
+    case 'C':
+        snprintf(step->text, sizeof step->text, "rewrite blocks");
+        return js_stream_compact_blocks(sc->stream, NULL);
+    case 'g':
+        return change_config(sc, step);
+    case 'w':
+        snprintf(step->text, sizeof step->text, "wait");
+        te_advance(&sc->te, 2 * TE_SECOND);
+        return js_store_run_due(sc->store, atomic_load(&sc->te.now));
     case 'y':
         snprintf(step->text, sizeof step->text, "sync");
         step->durable = true;
@@ -175,6 +270,7 @@ static int add_step(struct script *sc, char op) {
         return -1;
     }
     st->end = rd_recorded(sc->disk);
+    st->evicts = sc->limited;
     if (snap_take(sc->stream, &st->after, sc->why) < 0)
         return -1;
     sc->num_steps++;
