@@ -214,6 +214,8 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->scan_threads = store->options.scan_threads;
     s->scan_all = store->options.flags & JS_OPEN_SCAN;
     s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
+    s->async = store->options.flags & JS_OPEN_ASYNC;
+    s->no_expire = store->options.no_expire;
     s->block_size = store->options.block_size;
     int r = open_files(store, account, name, &s->files);
     if (r == 0 && s->rw) {
