@@ -604,6 +604,7 @@ struct js_consumer_info {
     uint64_t delivered_consumer, delivered_stream;
     uint64_t ack_floor_consumer, ack_floor_stream;
     uint64_t num_ack_pending, num_redelivered, num_pending;
+    uint64_t num_gone; /* pending, but deleted or lost in the stream */
 };
 struct js_pending {
     js_seq_t stream_seq;
@@ -638,6 +639,8 @@ JS_API bool js_hdr_next(const uint8_t *hdr, size_t hdr_len, size_t *pos, const c
 JS_API const char *js_version(void);
 
 #include "jetstore_write.h"
+
+#include "jetstore_consumer.h"
 
 #ifdef __cplusplus
 }

@@ -182,25 +182,51 @@ bool js_scan_fix_header(struct js_record *r, bool doubt) {
     return true;
 }
 
+/* Does the record behind r, if one stands there, prove itself together with r? */
+static bool verify_two(const struct walker *w, const struct js_record *r, size_t off,
+                       struct js_record *ret_next) {
+    struct js_record two[2] = {*r};
+    const uint8_t *ps[2] = {w->p + off, w->p + off + r->len};
+
+    if (!js_record_parse(ps[1], w->len - off - r->len, &two[1]) ||
+        !js_records_verify(two, ps, 2, w->key))
+        return false;
+    *ret_next = two[1];
+    return true;
+}
+
+static void take_record(struct walker *w, struct js_record *r, size_t off, bool doubt) {
+    bool fixed = js_scan_fix_header(r, doubt);
+
+    if (fixed)
+        js_scan_add_damage(w->scan, JS_DAMAGE_LENGTH, off, r->len, r->seq,
+                           "the header length is damaged; the header's own form gives it");
+    add_record(w->scan, r, off, fixed);
+}
+
 int js_scan_walk(struct js_scan *scan, const uint8_t *p, size_t len, const struct js_hash_key *key,
                  const struct js_subject_rule *rule) {
     struct walker w = {.scan = scan, .p = p, .len = len, .key = key, .rule = rule};
-    struct js_record r;
+    struct js_record r, next;
     size_t off = 0;
     bool doubt = scan->num_damages > 0; /* of chunks: nothing was walked yet */
 
     w.budget = (64u << 20) + 16 * (uint64_t)len;
     while (off < len && !scan->failed) {
-        if (!js_record_parse(p + off, len - off, &r) || !js_record_verify(&r, key, p + off)) {
+        bool parsed = js_record_parse(p + off, len - off, &r);
+        bool two = parsed && verify_two(&w, &r, off, &next);
+        if (!two && (!parsed || !js_record_verify(&r, key, p + off))) {
             off = over_damage(&w, off);
             continue;
         }
-        bool fixed = js_scan_fix_header(&r, doubt);
-        if (fixed)
-            js_scan_add_damage(scan, JS_DAMAGE_LENGTH, off, r.len, r.seq,
-                               "the header length is damaged; the header's own form gives it");
-        add_record(scan, &r, off, fixed);
-        off += r.len;
+        size_t length = r.len;
+        take_record(&w, &r, off, doubt);
+        off += length;
+        if (two) {
+            length = next.len;
+            take_record(&w, &next, off, doubt);
+            off += length;
+        }
     }
     return scan->failed ? JS_ERR_NOMEM : 0;
 }

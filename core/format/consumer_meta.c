@@ -32,6 +32,7 @@ void js_consumer_config_done(struct js_consumer_config *config) {
         js_free(config->env, config->filters[i]);
     js_free(config->env, config->filters);
     js_free(config->env, config->name);
+    js_free(config->env, config->backoff);
     *config = (struct js_consumer_config){.env = config->env};
 }
 
@@ -62,6 +63,45 @@ static int take_strings(struct js_fields *f, struct js_consumer_config *c) {
     return r;
 }
 
+#define SECOND INT64_C(1000000000)
+
+static int take_backoff(struct js_fields *f, struct js_consumer_config *c) {
+    const json_t *list = js_field(f, "backoff");
+    size_t n = json_array_size(list);
+
+    if (list && !json_is_array(list) && !f->bad)
+        f->bad = "backoff";
+    if (n == 0)
+        return 0;
+    c->backoff = js_calloc(c->env, n, sizeof *c->backoff);
+    if (!c->backoff)
+        return JS_ERR_NOMEM;
+    c->num_backoff = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_array_get(list, i);
+        if (!json_is_integer(v) && !f->bad)
+            f->bad = "backoff";
+        c->backoff[i] = json_integer_value(v) > 0 ? json_integer_value(v) : 0;
+    }
+    return 0;
+}
+
+static void take_numbers(struct js_fields *f, struct js_consumer_config *c) {
+    int64_t start = js_field_int(f, "opt_start_seq", 0);
+
+    c->opt_start_seq = start > 0 ? (js_seq_t)start : 0;
+    c->opt_start_time = js_field_time(f, "opt_start_time");
+    c->created = js_field_time(f, "Created");
+    c->pause_until = js_field_time(f, "pause_until");
+    c->ack_wait = js_field_int(f, "ack_wait", 0);
+    if (c->ack_wait <= 0)
+        c->ack_wait = 30 * SECOND;
+    c->max_deliver = js_field_int(f, "max_deliver", -1);
+    c->max_ack_pending = js_field_int(f, "max_ack_pending", c->ack_policy == 'n' ? -1 : 1000);
+    c->push = *js_field_str(f, "deliver_subject", "") != 0;
+    c->mem_storage = js_field_bool(f, "mem_storage");
+}
+
 int js_consumer_config_parse(const struct js_env *env, const char *json, size_t len,
                              struct js_consumer_config *ret_config) {
     static const struct word acks[] = {
@@ -82,11 +122,10 @@ int js_consumer_config_parse(const struct js_env *env, const char *json, size_t 
     struct js_fields f = {.object = root};
     c.ack_policy = code_of(&f, "ack_policy", acks);
     c.deliver_policy = code_of(&f, "deliver_policy", delivers);
-    int64_t start = js_field_int(&f, "opt_start_seq", 0);
-    c.opt_start_seq = start > 0 ? (js_seq_t)start : 0;
-    c.opt_start_time = js_field_time(&f, "opt_start_time");
-    c.created = js_field_time(&f, "Created");
-    r = take_strings(&f, &c);
+    take_numbers(&f, &c);
+    r = take_backoff(&f, &c);
+    if (r == 0)
+        r = take_strings(&f, &c);
     if (r == 0 && f.bad)
         r = JS_ERR_CORRUPT;
     json_decref(root);

@@ -17,9 +17,9 @@
 
 #include "core/base/bytes.h"
 
-#define MAGIC 22
+#define MAGIC    22
 #define HIGH_BIT (1ull << 63)
-#define SECOND INT64_C(1000000000)
+#define SECOND   INT64_C(1000000000)
 
 void js_consumer_state_done(struct js_consumer_state *state) {
     if (!state->env)
@@ -92,20 +92,48 @@ static int cmp_redelivered(const void *a, const void *b) {
     return (x->stream_seq > y->stream_seq) - (x->stream_seq < y->stream_seq);
 }
 
+/* Servers write maps in any order, we in ascending order. Of an entry that is there twice the first
+ * counts. */
+static void sort_pending(struct js_consumer_state *st) {
+    struct js_pending *p = st->pending;
+    size_t n = 1, to = 1;
+
+    while (n < st->num_pending && p[n].stream_seq > p[n - 1].stream_seq)
+        n++;
+    if (n >= st->num_pending)
+        return;
+    qsort(p, st->num_pending, sizeof *p, cmp_pending);
+    for (size_t i = 1; i < st->num_pending; i++)
+        if (p[i].stream_seq != p[to - 1].stream_seq)
+            p[to++] = p[i];
+    st->num_pending = to;
+}
+
+static void sort_redelivered(struct js_consumer_state *st) {
+    struct js_consumer_redelivered *p = st->redelivered;
+    size_t n = 1, to = 1;
+
+    while (n < st->num_redelivered && p[n].stream_seq > p[n - 1].stream_seq)
+        n++;
+    if (n >= st->num_redelivered)
+        return;
+    qsort(p, st->num_redelivered, sizeof *p, cmp_redelivered);
+    for (size_t i = 1; i < st->num_redelivered; i++)
+        if (p[i].stream_seq != p[to - 1].stream_seq)
+            p[to++] = p[i];
+    st->num_redelivered = to;
+}
+
 /* Sorts both lists and tells each pending entry how often it was redelivered. */
 static void join(struct js_consumer_state *st) {
     size_t k = 0;
 
-    if (st->num_pending)
-        qsort(st->pending, st->num_pending, sizeof *st->pending, cmp_pending);
-    if (st->num_redelivered)
-        qsort(st->redelivered, st->num_redelivered, sizeof *st->redelivered, cmp_redelivered);
+    sort_pending(st);
+    sort_redelivered(st);
     for (size_t i = 0; i < st->num_pending; i++) {
-        while (k < st->num_redelivered &&
-               st->redelivered[k].stream_seq < st->pending[i].stream_seq)
+        while (k < st->num_redelivered && st->redelivered[k].stream_seq < st->pending[i].stream_seq)
             k++;
-        if (k < st->num_redelivered &&
-            st->redelivered[k].stream_seq == st->pending[i].stream_seq)
+        if (k < st->num_redelivered && st->redelivered[k].stream_seq == st->pending[i].stream_seq)
             st->pending[i].redelivered = st->redelivered[k].count;
     }
 }
@@ -144,29 +172,49 @@ int js_consumer_state_decode(const struct js_env *env, const uint8_t *in, size_t
     return 0;
 }
 
+/* The longest form of one number. */
+#define MAX_UV 10
+
+static uint8_t *put_uv(uint8_t *p, uint64_t v) {
+    return p + js_put_uv(p, v);
+}
+
+static uint8_t *put_sv(uint8_t *p, int64_t v) {
+    return put_uv(p, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
+}
+
 int js_consumer_state_encode(const struct js_consumer_state *st, js_time_t now,
                              struct js_buf *out) {
     int64_t base = now / SECOND;
+    size_t numbers = 8, each;
 
-    js_buf_append_u8(out, MAGIC);
-    js_buf_append_u8(out, 2);
-    js_buf_append_uv(out, st->floor_consumer);
-    js_buf_append_uv(out, st->floor_stream);
-    js_buf_append_uv(out, st->delivered_consumer);
-    js_buf_append_uv(out, st->delivered_stream);
-    js_buf_append_uv(out, st->num_pending);
+    if (__builtin_mul_overflow(st->num_pending, (size_t)3, &each) ||
+        __builtin_add_overflow(numbers, each, &numbers) ||
+        __builtin_mul_overflow(st->num_redelivered, (size_t)2, &each) ||
+        __builtin_add_overflow(numbers, each, &numbers) ||
+        __builtin_mul_overflow(numbers, (size_t)MAX_UV, &each) || js_buf_reserve(out, each) < 0)
+        return JS_ERR_NOMEM;
+    uint8_t *p = out->data + out->len;
+    *p++ = MAGIC;
+    *p++ = 2;
+    p = put_uv(p, st->floor_consumer);
+    p = put_uv(p, st->floor_stream);
+    p = put_uv(p, st->delivered_consumer);
+    p = put_uv(p, st->delivered_stream);
+    p = put_uv(p, st->num_pending);
     if (st->num_pending)
-        js_buf_append_sv(out, base);
+        p = put_sv(p, base);
     for (size_t i = 0; i < st->num_pending; i++) {
-        const struct js_pending *p = &st->pending[i];
-        js_buf_append_uv(out, p->stream_seq - st->floor_stream);
-        js_buf_append_uv(out, p->consumer_seq - st->floor_consumer);
-        js_buf_append_sv(out, base - p->delivered / SECOND);
+        const struct js_pending *e = &st->pending[i];
+        p = put_uv(p, e->stream_seq - st->floor_stream);
+        p = put_uv(p, e->consumer_seq - st->floor_consumer);
+        p = put_sv(p, base - e->delivered / SECOND);
     }
-    js_buf_append_uv(out, st->num_redelivered);
+    p = put_uv(p, st->num_redelivered);
     for (size_t i = 0; i < st->num_redelivered; i++) {
-        js_buf_append_uv(out, st->redelivered[i].stream_seq - st->floor_stream);
-        js_buf_append_uv(out, st->redelivered[i].count);
+        p = put_uv(p, st->redelivered[i].stream_seq - st->floor_stream);
+        p = put_uv(p, st->redelivered[i].count);
     }
-    return out->failed ? JS_ERR_NOMEM : 0;
+    out->len = (size_t)(p - out->data);
+    return 0;
 }

@@ -50,7 +50,7 @@ void js_meta_sum(const char *key_name, const uint8_t *stored, size_t len, char r
 /* Size at which a new block is begun (format.md 2.5) for a plaintext stream. */
 uint64_t js_block_size_of(const struct js_stream_config *config, bool encrypted);
 
-/* What the reader needs of a consumer's configuration: filters and name. */
+/* What the engine itself needs from a consumer's configuration. Strings are owned. */
 struct js_consumer_config {
     const struct js_env *env;
     char *name;
@@ -61,10 +61,28 @@ struct js_consumer_config {
     js_seq_t opt_start_seq;
     js_time_t opt_start_time;
     js_time_t created;
-    bool durable;
+    js_time_t pause_until;   /* 0 = not paused */
+    int64_t ack_wait;        /* ns, > 0 */
+    int64_t max_deliver;     /* <= 0: no limit */
+    int64_t max_ack_pending; /* <= 0: no limit */
+    int64_t *backoff;        /* ns; empty: ack_wait */
+    size_t num_backoff;
+    bool durable, push, mem_storage;
 };
 int js_consumer_config_parse(const struct js_env *env, const char *json, size_t len,
                              struct js_consumer_config *ret_config);
 void js_consumer_config_done(struct js_consumer_config *config);
+/*
+ * Text of a consumer's meta.inf that 2.9.10 to 2.15.1 accept, from a user's configuration (NULL:
+ * explicit acknowledgements, everything). Validated by the servers' rules for pull consumers on a
+ * stream of this retention. A sentence in ret_why with INVAL, NOT_PERMITTED (the retention does not
+ * allow it) and UNSUPPORTED (known, not built).
+ */
+int js_consumer_config_make(const struct js_env *env, const char *name, const char *user_json,
+                            js_time_t created, char retention, struct js_buf *ret_text,
+                            char *ret_why, size_t why_size);
+/* May a configuration (JSON texts) take another's place? NOT_PERMITTED with a sentence if not. */
+int js_consumer_config_may_follow(const char *old_json, const char *new_json, char *ret_why,
+                                  size_t why_size);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/file.h"
+#include "core/consumer/consumer.h"
 #include "core/stream/writer.h"
 
 #define DEFAULT_INDEX (UINT64_C(1) << 30)
@@ -52,7 +53,10 @@ int js_store_close(struct js_store *store) {
     while (store->streams) {
         struct js_open_stream *o = store->streams;
         store->streams = o->next;
-        int e = js_stream_finish(o->stream);
+        int e = js_consumers_stop(o->stream);
+        if (r == 0)
+            r = e;
+        e = js_stream_finish(o->stream);
         if (r == 0)
             r = e;
         js_stream_unref(o->stream);
@@ -317,45 +321,11 @@ int js_store_drop_stream(struct js_store *store, const char *account, const char
     if (o && s)
         forget_open(store, o);
     pthread_mutex_unlock(&store->mu);
-    int r = s ? js_stream_finish(s) : 0;
+    int r = s ? js_consumers_stop(s) : 0;
+    int e = s ? js_stream_finish(s) : 0;
+    if (r == 0)
+        r = e;
     if (s)
         js_stream_unref(s);
     return r;
-}
-
-js_time_t js_store_next_deadline(struct js_store *store) {
-    js_time_t soonest = 0;
-
-    pthread_mutex_lock(&store->mu);
-    for (struct js_open_stream *o = store->streams; o; o = o->next) {
-        js_time_t t = o->stream ? js_stream_deadline(o->stream) : 0;
-        if (t && (!soonest || t < soonest))
-            soonest = t;
-    }
-    pthread_mutex_unlock(&store->mu);
-    return soonest;
-}
-
-int js_store_run_due(struct js_store *store, js_time_t now) {
-    int r = 0;
-
-    js_cache_expire_idle(&store->cache, store->env->clock->monotonic(store->env->clock->ctx));
-    for (size_t i = 0;; i++) {
-        /* One stream at a time with a reference, so that the store is not held up by a sync. */
-        pthread_mutex_lock(&store->mu);
-        struct js_open_stream *o = store->streams;
-        for (size_t k = 0; o && k < i; k++)
-            o = o->next;
-        struct js_stream *s = o && o->stream ? js_stream_ref(o->stream) : NULL;
-        pthread_mutex_unlock(&store->mu);
-        if (!o)
-            return r;
-        if (!s)
-            continue;
-        js_time_t due = js_stream_deadline(s);
-        int e = due && due <= now ? js_stream_sync(s) : 0;
-        js_stream_unref(s);
-        if (r == 0)
-            r = e;
-    }
 }

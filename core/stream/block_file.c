@@ -8,7 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/block/scan.h"
-#include "core/format/cmp.h"
+#include "core/format/s2.h"
 
 /* ---- keys -------------------------------------------------------------------------------------- */
 

@@ -115,6 +115,15 @@ int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *a
 
     if (line->count == 0 || !js_stream_block_of(stream, last, &bi))
         return 0;
+    /* As long as nothing was removed that a line points to, it need not be searched for. */
+    if (!atomic_load_explicit(&stream->stale_lasts, memory_order_relaxed)) {
+        int r = js_place_at(stream, at, bi);
+        if (r != 0)
+            return r;
+        at->slot = js_slots_find(at->slots, last);
+        if (at->slot != JS_NO_SLOT && js_slot_live(at->slots, at->slot))
+            return 1;
+    }
     for (bi++; bi-- > 0;) {
         if (stream->blocks[bi]->msgs == 0)
             continue;

@@ -156,12 +156,6 @@ static void take_more(struct js_iter *iter, struct js_place *at, size_t max_byte
     }
 }
 
-/* Reading everything needs no block but those that are read. */
-static int lock(struct js_iter *iter) {
-    return iter->matcher.all ? js_stream_lock_matched_unread(iter->stream, &iter->matcher)
-                             : js_stream_lock_matched(iter->stream, &iter->matcher);
-}
-
 /* One try; ret_n as in js_iter_next_batch. NEED_SCAN: index.db was wrong about the block. */
 static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
                       struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
@@ -170,7 +164,7 @@ static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
     struct js_place at = {0};
 
     *ret_n = 0;
-    int r = lock(iter);
+    int r = js_stream_lock_walk(s, &iter->matcher);
     if (r < 0)
         return r;
     r = take_first(iter, from, true, &at, &old, ret_msgs);
@@ -178,7 +172,7 @@ static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
         js_place_done(s, &at);
         pthread_rwlock_unlock(&s->lock);
         js_readahead_settle(iter->ahead);
-        r = lock(iter);
+        r = js_stream_lock_walk(s, &iter->matcher);
         if (r < 0)
             return r;
         r = take_first(iter, from, false, &at, &old, ret_msgs);

@@ -24,11 +24,13 @@ struct maker {
     size_t off; /* what lies before is done */
     js_seq_t highest;
     uint64_t msgs, size;
-    /* records of one batch */
-    struct js_record recs[BATCH];
-    const uint8_t *at[BATCH];
-    uint32_t hashes[BATCH];
-    size_t n;
+    /* One batch is added while the memory that the next one needs is on its way. */
+    struct batch {
+        struct js_record recs[BATCH];
+        const uint8_t *at[BATCH];
+        uint32_t hashes[BATCH];
+        size_t n;
+    } batches[2], *next, *ready;
 };
 
 static uint32_t *tail_of(struct maker *m, uint32_t sid) {
@@ -69,9 +71,10 @@ static int make_room(struct maker *m, const struct js_cached *entry) {
  * looking up their subjects touches. */
 static void split(struct maker *m, size_t upto, bool last) {
     const uint8_t *bytes = m->entry->data;
+    struct batch *b = m->next;
 
-    for (m->n = 0; m->n < BATCH && m->off < upto; m->n++) {
-        struct js_record *r = &m->recs[m->n];
+    for (b->n = 0; b->n < BATCH && m->off < upto; b->n++) {
+        struct js_record *r = &b->recs[b->n];
         const uint8_t *p = bytes + m->off;
         if (!js_record_parse(p, upto - m->off, r)) {
             /* It may go on in the next piece. */
@@ -79,8 +82,8 @@ static void split(struct maker *m, size_t upto, bool last) {
                 m->error = JS_ERR_CORRUPT;
             return;
         }
-        m->at[m->n] = p;
-        m->hashes[m->n] =
+        b->at[b->n] = p;
+        b->hashes[b->n] =
             js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
         m->off += r->len;
     }
@@ -115,23 +118,32 @@ static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uin
     return 0;
 }
 
-static void take_batch(struct maker *m) {
+static void add_ready(struct maker *m) {
+    const struct batch *b = m->ready;
     struct js_record fixed;
 
-    if (!js_records_verify(m->recs, m->at, m->n, &m->b->hash_key)) {
+    for (size_t i = 0; i < b->n && m->error == 0; i++) {
+        fixed = b->recs[i];
+        /* A scan would tell of this header's length. */
+        m->error = js_scan_fix_header(&fixed, false) ? (int)JS_ERR_CORRUPT
+                                                     : add(m, &b->recs[i], b->at[i], b->hashes[i]);
+        js_cached_set_checked(m->entry, (uint32_t)(b->at[i] - m->entry->data));
+    }
+}
+
+/* Verifies what was split, asks for the lines of its subjects, and adds the batch before. */
+static void take_batch(struct maker *m) {
+    struct batch *b = m->next;
+
+    if (!js_records_verify(b->recs, b->at, b->n, &m->b->hash_key)) {
         m->error = JS_ERR_CORRUPT;
         return;
     }
-    for (size_t i = 0; i < m->n; i++)
-        (void)js_subjects_nearer(&m->s->subjects, m->hashes[i]);
-    for (size_t i = 0; i < m->n && m->error == 0; i++) {
-        fixed = m->recs[i];
-        /* A scan would tell of this header's length. */
-        m->error = js_scan_fix_header(&fixed, false)
-                       ? (int)JS_ERR_CORRUPT
-                       : add(m, &m->recs[i], m->at[i], m->hashes[i]);
-        js_cached_set_checked(m->entry, (uint32_t)(m->at[i] - m->entry->data));
-    }
+    for (size_t i = 0; i < b->n; i++)
+        (void)js_subjects_nearer(&m->s->subjects, b->hashes[i]);
+    add_ready(m);
+    m->next = m->ready;
+    m->ready = b;
 }
 
 /* More of the block's bytes are there. */
@@ -143,11 +155,15 @@ static void take_piece(void *ctx, struct js_cached *entry, size_t upto, bool las
     m->entry = entry;
     if (m->error)
         return;
+    size_t n;
     do {
         split(m, upto, last);
-        if (m->n)
+        n = m->next->n;
+        if (n && m->error == 0)
             take_batch(m);
-    } while (m->n == BATCH && m->error == 0);
+    } while (n == BATCH && m->error == 0);
+    if (last && m->error == 0)
+        add_ready(m);
 }
 
 /* The bytes of a cold block; of an unread one first the key. CORRUPT for all that is wrong with it. */
@@ -171,7 +187,7 @@ static int get_bytes(struct maker *m, struct js_cached **ret) {
 }
 
 int js_make_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret_slots) {
-    struct maker m = {.s = s, .b = b};
+    struct maker m = {.s = s, .b = b, .next = &m.batches[0], .ready = &m.batches[1]};
     struct js_cached *entry = NULL;
 
     m.slots = js_slots_new(s->env);

@@ -32,12 +32,14 @@ int js_stream_next_match(struct js_stream *s, const struct js_matcher *m, js_seq
     if (m->set->only != JS_NO_ID)
         return js_stream_next_of(s, m->set->only, seq, at);
     (void)js_stream_block_of(s, seq, &bi);
-    for (; bi < s->num_blocks; bi++) {
+    for (size_t begin = bi; bi < s->num_blocks; bi++) {
         if (s->blocks[bi]->msgs == 0)
             continue;
         int r = js_place_at(s, at, bi);
         if (r != 0)
             return r;
+        if (bi > begin)
+            js_walk_over(s, begin, bi);
         at->slot = scan_forward(m, at->slots, js_slots_lower(at->slots, seq));
         if (at->slot < at->slots->count)
             return 1;
@@ -72,12 +74,21 @@ int js_stream_prev_match(struct js_stream *s, const struct js_matcher *m, js_seq
     return 0;
 }
 
+int js_stream_lock_walk(struct js_stream *s, struct js_matcher *m) {
+    int r = js_stream_lock_matched_unread(s, m);
+
+    if (r < 0 || m->all || m->set->only == JS_NO_ID || s->unread == 0)
+        return r;
+    pthread_rwlock_unlock(&s->lock);
+    return js_stream_lock_matched(s, m);
+}
+
 /* One try; NEED_SCAN: index.db was wrong about a block. */
 static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t start, bool backward,
                     struct js_msg *ret_msg) {
     struct js_place at = {0};
-    /* Reading everything needs no block but those that are read. */
-    int r = m->all ? js_stream_lock_matched_unread(stream, m) : js_stream_lock_matched(stream, m);
+    /* A walk over messages needs no block but those that it comes to; a subject's chain needs all. */
+    int r = js_stream_lock_walk(stream, m);
 
     if (r < 0)
         return r;

@@ -9,6 +9,7 @@
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
 #include "core/stream/scan_pool.h"
+#include "core/stream/writer.h"
 #include "core/stream/unread.h"
 
 struct numbers {

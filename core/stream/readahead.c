@@ -179,3 +179,16 @@ void js_walk_on(struct js_stream *s, size_t block, enum js_walk_at where) {
     }
     pthread_mutex_unlock(&walk->mu);
 }
+
+void js_walk_over(struct js_stream *s, size_t from, size_t to) {
+    const struct js_block *b = s->blocks[from];
+    struct js_cached *e = js_cache_get(s->cache, s->identity, b->number, b->version);
+
+    /* Its memory may serve for another one. */
+    if (e)
+        atomic_store_explicit(&e->walked, true, memory_order_relaxed);
+    js_cached_unref(e);
+    /* Slots of the next one are made meanwhile. */
+    if (s->unread && to == from + 1)
+        js_walk_on(s, to, JS_WALK_BEGUN);
+}

@@ -31,6 +31,9 @@ void js_walk_done(struct js_walk *walk);
 /* Someone came so far (not inside) in the block of this index. Lock held for reading. */
 void js_walk_on(struct js_stream *stream, size_t block, enum js_walk_at where);
 
+/* Who looks for matches came from one block into a later one. Lock held for reading. */
+void js_walk_over(struct js_stream *stream, size_t from, size_t to);
+
 /* Borrows the stream, which must outlive it. NOMEM, also when no thread could be had. */
 int js_readahead_new(struct js_stream *stream, struct js_readahead **ret_ahead);
 /* Asks for the block that holds the first message with sequence >= seq; replaces what was asked for

@@ -3,7 +3,7 @@
 #include "core/stream/remove.h"
 
 #include "core/base/limits.h"
-#include "core/stream/rules.h"
+#include "core/stream/block_file.h"
 
 /* The time for a tombstone. That of the last message is exact: it may become all that tells of it. */
 static js_time_t tomb_time(const struct js_stream *s, const struct js_block *b, js_seq_t seq) {
@@ -185,6 +185,12 @@ int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seq
                 : 0;
         done += r == 1;
     }
+    /* Little by little blocks become mostly dead. */
+    if (r >= 0 && n == 1 && done && js_stream_block_of(s, seqs[0], &index)) {
+        int c = js_compact_inline(s, index);
+        if (c < 0 && s->write_error)
+            r = c;
+    }
     return r < 0 ? r : done > 0;
 }
 
@@ -257,17 +263,26 @@ void js_stream_on_removed(struct js_stream *stream, js_removed_fn fn, void *ctx)
     pthread_rwlock_unlock(&stream->lock);
 }
 
-int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
+/* user: what the configuration denies to users holds. */
+static int remove_one(struct js_stream *stream, js_seq_t seq, bool user) {
     struct js_gone gone = {0};
     struct js_writer *w;
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
-    if (r == 0 && (stream->config.deny_delete || stream->config.sealed))
+    if (r == 0 && user && (stream->config.deny_delete || stream->config.sealed))
         r = JS_ERR_NOT_PERMITTED;
     if (r == 0 && (seq == 0 || seq > stream->last_seq))
         r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
     if (r == 0)
         r = js_remove_seq(stream, w, seq, &gone);
     return js_stream_end_removal(stream, r, &gone);
+}
+
+int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
+    return remove_one(stream, seq, true);
+}
+
+int js_stream_remove_acked(struct js_stream *stream, js_seq_t seq) {
+    return remove_one(stream, seq, false);
 }

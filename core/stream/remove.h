@@ -39,4 +39,8 @@ int js_purge_matching(struct js_stream *s, struct js_writer *w, const char *filt
                       js_seq_t below, uint64_t keep, struct js_gone *gone);
 int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone);
 
+/* js_stream_remove_msg() for messages that consumers are done with: deny_delete does not matter. Takes
+ * the lock itself. */
+int js_stream_remove_acked(struct js_stream *stream, js_seq_t seq);
+
 #endif

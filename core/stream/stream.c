@@ -2,6 +2,7 @@
 /* Birth and death of a stream's handle. */
 #include "core/stream/stream.h"
 
+#include "core/consumer/consumer.h"
 #include "core/stream/rules.h"
 
 struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
@@ -23,6 +24,8 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     pthread_rwlock_init(&s->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&s->listeners_mu, NULL);
+    pthread_mutex_init(&s->retire_mu, NULL);
+    pthread_mutex_init(&s->consumers_mu, NULL);
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
     js_walk_init(&s->walk);
@@ -43,6 +46,7 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 }
 
 void js_stream_free(struct js_stream *s) {
+    js_consumers_stop(s);
     js_walk_done(&s->walk);
     if (s->cache)
         js_stream_unload(s, false);
@@ -60,6 +64,8 @@ void js_stream_free(struct js_stream *s) {
         s->listeners = l->next;
         js_free(s->env, l);
     }
+    pthread_mutex_destroy(&s->consumers_mu);
+    pthread_mutex_destroy(&s->retire_mu);
     pthread_mutex_destroy(&s->listeners_mu);
     pthread_rwlock_destroy(&s->lock);
     js_free(s->env, s->account);

@@ -125,6 +125,10 @@ void js_syncer_init(struct js_syncer *syncer);
 void js_syncer_done(struct js_syncer *syncer);
 
 #define JS_LAST_ID 256
+struct js_consumer; /* core/consumer/consumer.h */
+
+/* How many removals are remembered one by one. */
+#define JS_REMOVED_LOG 256
 
 struct js_stream {
     const struct js_env *env;
@@ -173,6 +177,8 @@ struct js_stream {
     js_time_t first_time, last_time;
     uint64_t lost;      /* damaged slots */
     uint64_t removals;
+    uint64_t removed_logged; /* single messages that were removed, and which they were */
+    js_seq_t removed_log[JS_REMOVED_LOG];
     size_t unread;         /* blocks that only index.db told of */
     bool miscounted;       /* while opening: index.db's totals do not fit the records */
     /* A line->first or line->last may be that of a removed message (hints; relaxed order). */
@@ -208,6 +214,11 @@ struct js_stream {
 
     pthread_mutex_t listeners_mu;
     struct js_listener *listeners; /* guarded by listeners_mu */
+
+    pthread_mutex_t retire_mu; /* removing what was acknowledged, making and deleting consumers */
+    pthread_mutex_t consumers_mu;
+    struct js_consumer *consumers_open; /* guarded by consumers_mu */
+    bool consumers_closed;              /* so is this: the stream closes */
 };
 
 /* ---- problems.c: lock held for writing ------------------------------------------------------ */
@@ -436,6 +447,12 @@ static inline bool js_matcher_has(const struct js_matcher *m, uint32_t sid) {
 int js_stream_lock_matched(struct js_stream *stream, struct js_matcher *m);
 /* The same, but blocks that only index.db told of stay unread. */
 int js_stream_lock_matched_unread(struct js_stream *stream, struct js_matcher *m);
+
+/* ---- match.c ----------------------------------------------------------------------------------- */
+
+/* The same for a walk over messages: it needs no block but those that it comes to, unless the filter
+ * is that of one subject, whose chain needs all. */
+int js_stream_lock_walk(struct js_stream *stream, struct js_matcher *m);
 
 /* ---- match.c: lock held, matcher up to date ----------------------------------------------------- */
 

@@ -4,11 +4,12 @@
  * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
  * (tombstones) is put into the block that stays, then blocks go, newest first, then the last one is cut.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
-#include "core/stream/remove.h"
+#include "core/stream/rules.h"
 
 static int unlink_index(struct js_stream *s) {
     const struct js_io *io = s->env->io;
@@ -16,7 +17,7 @@ static int unlink_index(struct js_stream *s) {
 
     if (r >= 0)
         r = io->fsync(io->ctx, s->files.msgs_fd);
-    return r < 0 && r != -2 /* ENOENT */ ? js_err_from_errno(-r) : 0;
+    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
 }
 
 /* Tombstones of a block for messages up to seq. */
@@ -50,7 +51,7 @@ static int drop_newest(struct js_stream *s) {
 
     snprintf(name, sizeof name, "%u.blk", s->blocks[index]->number);
     int r = io->unlink(io->ctx, s->files.msgs_fd, name);
-    if (r < 0 && r != -2)
+    if (r < 0 && r != -ENOENT)
         return js_err_from_errno(-r);
     if (s->blocks[index]->key) {
         snprintf(name, sizeof name, "%u.key", s->blocks[index]->number);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Acknowledgements, refusals, leases that are prolonged.
+ *
+ * Where what is acknowledged leaves the stream, the message is removed first and the state changed
+ * afterwards: after a crash between the two it is simply gone. The other way round it would stay
+ * for ever, because nobody would be asked for it again.
+ */
+#include "core/consumer/consumer.h"
+
+/* Takes a message out of the pending ones. mu held. */
+static int acknowledge(struct js_consumer *c, js_seq_t seq) {
+    struct js_window_rules rules = js_consumer_rules(c);
+    size_t i = js_window_find(&c->w, seq);
+    bool changed;
+
+    if (i == JS_NO_ENTRY)
+        return JS_ERR_MSG_NOT_FOUND;
+    int r = js_window_ack(&c->w, &rules, c->w.entries[i].dseq, seq, &changed);
+    js_consumer_changed(c);
+    return r;
+}
+
+/* The pending ones that an acknowledgement of seq covers. mu held. *ret_seqs is freed by the
+ * caller. */
+static int covered(struct js_consumer *c, js_seq_t seq, js_seq_t **ret_seqs, size_t *ret_n) {
+    bool all = c->config.ack_policy != 'e';
+    js_seq_t *p = js_malloc(c->env, (all ? c->w.live : 1) * sizeof *p);
+    size_t n = 0;
+
+    if (!p)
+        return JS_ERR_NOMEM;
+    for (size_t i = js_window_from(&c->w, all ? 0 : seq);
+         i != JS_NO_ENTRY && c->w.entries[i].seq <= seq; i = js_window_after(&c->w, i))
+        p[n++] = c->w.entries[i].seq;
+    *ret_seqs = p;
+    *ret_n = n;
+    return 0;
+}
+
+/* mu held, let go of meanwhile; retire_mu held. */
+static int acknowledge_and_retire(struct js_consumer *c, js_seq_t seq) {
+    js_seq_t *seqs;
+    size_t n, done;
+
+    if (js_window_find(&c->w, seq) == JS_NO_ENTRY)
+        return JS_ERR_MSG_NOT_FOUND;
+    int r = covered(c, seq, &seqs, &n);
+    if (r < 0)
+        return r;
+    pthread_mutex_unlock(&c->mu);
+    r = js_consumer_retire(c, seqs, n, &done);
+    pthread_mutex_lock(&c->mu);
+    js_free(c->env, seqs);
+    if (r == 0 && c->closed)
+        r = JS_ERR_STORE_CLOSED;
+    if (r < 0)
+        return r;
+    r = acknowledge(c, seq);
+    /* A concurrent reset may have forgotten it: it is removed all the same. */
+    return r == JS_ERR_MSG_NOT_FOUND ? 0 : r;
+}
+
+static int refuse(struct js_consumer *c, js_seq_t seq, js_time_t delay, js_time_t now) {
+    size_t i = js_window_find(&c->w, seq);
+
+    if (i == JS_NO_ENTRY)
+        return JS_ERR_MSG_NOT_FOUND;
+    struct js_entry *e = &c->w.entries[i];
+    js_consumer_changed(c);
+    if (delay <= 0)
+        return js_dispatch_push(c, i);
+    /* The wait ends when the delay does. */
+    e->flags &= ~(uint32_t)JS_ENTRY_DUE;
+    e->time = now - js_consumer_wait(&c->config, e->redelivered) + delay;
+    js_dispatch_expect(c, now + delay);
+    return 0;
+}
+
+static int prolong(struct js_consumer *c, js_seq_t seq, js_time_t now) {
+    size_t i = js_window_find(&c->w, seq);
+
+    if (i == JS_NO_ENTRY)
+        return JS_ERR_MSG_NOT_FOUND;
+    struct js_entry *e = &c->w.entries[i];
+    e->flags &= ~(uint32_t)JS_ENTRY_DUE;
+    e->time = now;
+    js_consumer_changed(c);
+    js_dispatch_expect(c, now + js_consumer_wait(&c->config, e->redelivered));
+    return 0;
+}
+
+static int take_one(struct js_consumer *c, const struct js_ack *a, bool retires, js_time_t now) {
+    switch (a->kind) {
+    case JS_ACK:
+    case JS_TERM:
+        return retires ? acknowledge_and_retire(c, a->seq) : acknowledge(c, a->seq);
+    case JS_NAK:
+        return refuse(c, a->seq, a->delay, now);
+    case JS_IN_PROGRESS:
+        return prolong(c, a->seq, now);
+    }
+    return JS_ERR_INVAL;
+}
+
+int js_consumer_ack(struct js_consumer *c, const struct js_ack *acks, size_t n, size_t *ret_done) {
+    bool retires = js_stream_retires(c->stream), final = false;
+    js_time_t now = c->env->clock->now(c->env->clock->ctx);
+    size_t done = 0;
+    int d = 0;
+
+    if (ret_done)
+        *ret_done = 0;
+    if (c->config.ack_policy == 'n')
+        return JS_ERR_NO_ACK_POLICY;
+    if (retires)
+        pthread_mutex_lock(&c->stream->retire_mu);
+    int r = js_consumer_lock(c);
+    if (r == 0) {
+        for (; done < n && r == 0; done += r == 0) {
+            r = take_one(c, &acks[done], retires, now);
+            final |= r == 0 && (acks[done].kind == JS_ACK || acks[done].kind == JS_TERM);
+        }
+        if (retires)
+            pthread_mutex_unlock(&c->stream->retire_mu);
+        /* Only what is final must outlive a crash: everything else only comes again. */
+        if (final)
+            d = js_consumer_make_durable(c);
+        pthread_mutex_unlock(&c->mu);
+        js_consumer_tell_ready(c);
+    } else if (retires) {
+        pthread_mutex_unlock(&c->stream->retire_mu);
+    }
+    if (d < 0)
+        return d;
+    if (ret_done)
+        *ret_done = done;
+    return r;
+}
+
+int js_consumer_undeliver(struct js_consumer *c, js_seq_t seq) {
+    int r = js_consumer_lock(c);
+
+    if (r < 0)
+        return r;
+    size_t i = js_window_find(&c->w, seq);
+    r = i == JS_NO_ENTRY ? JS_ERR_MSG_NOT_FOUND : js_dispatch_push(c, i);
+    if (r == 0) {
+        c->w.entries[i].flags |= JS_ENTRY_UNSEEN;
+        js_consumer_changed(c);
+    }
+    pthread_mutex_unlock(&c->mu);
+    js_consumer_tell_ready(c);
+    return r;
+}
+
+int js_consumer_seek(struct js_consumer *c, js_seq_t seq) {
+    struct js_stream_state st;
+
+    js_stream_get_state(c->stream, &st);
+    if (seq < st.first_seq)
+        seq = st.first_seq;
+    if (seq == 0)
+        seq = 1;
+    if (seq > st.last_seq + 1)
+        seq = st.last_seq + 1;
+    return js_consumer_reset(c, seq - 1);
+}
+
+int js_consumer_seek_time(struct js_consumer *c, js_time_t time) {
+    js_seq_t seq;
+    int r = js_stream_seq_from_time(c->stream, time, &seq);
+
+    return r < 0 ? r : js_consumer_seek(c, seq);
+}
