@@ -9,6 +9,7 @@
 #include "core/base/limits.h"
 #include "core/block/scan.h"
 #include "core/format/s2.h"
+#include "core/stream/writer.h"
 
 /* ---- keys -------------------------------------------------------------------------------------- */
 
@@ -310,5 +311,66 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     js_scan_done(&rw.scan);
     js_buf_done(&rw.plain);
     js_buf_done(&out);
+    return r;
+}
+
+/* ---- blocks that were not read --------------------------------------------------------------- */
+
+/* Sums that index.db does not tell. */
+static void sum_slots(struct js_block *b) {
+    const struct js_slots *sl = b->slots;
+
+    b->payload_bytes = b->hdr_bytes = b->subject_bytes = 0;
+    for (uint32_t k = 0; k < sl->count; k++) {
+        const struct js_slot *at = &sl->at[k];
+        if (!js_slot_live(sl, k))
+            continue;
+        b->hdr_bytes += at->hlen;
+        b->subject_bytes += at->slen;
+        b->payload_bytes += at->len - JS_MIN_RECORD - at->slen - (at->hlen ? at->hlen + 4u : 0);
+    }
+}
+
+int js_block_look(struct js_stream *s, size_t index) {
+    struct js_block *b = s->blocks[index];
+    struct js_block_key *key = NULL;
+    struct js_scan scan;
+
+    if (!b->cold || !b->cold->unread)
+        return 0;
+    js_scan_init(&scan, s->env);
+    int r = js_stream_scan_block(s, b->number, &key, &scan);
+    if (r == 0 && (scan.verdict != JS_SCAN_OK || scan.num_damages))
+        r = JS_ERR_NO_ENTRY;
+    if (r == 0) {
+        r = js_block_warm(s, index);
+        r = r == JS_NEED_SCAN ? JS_ERR_NO_ENTRY : r;
+    }
+    if (r == 0) {
+        sum_slots(b);
+        b->compressed = scan.compressed;
+        b->file_size = scan.file_size;
+        b->raw_size = b->good_size = scan.data.len;
+        b->tomb_top = b->tomb_last = b->rec_last = 0;
+        for (size_t i = 0; i < scan.count; i++) {
+            js_seq_t seq = scan.recs[i].seq & JS_SEQ_MASK;
+            if (scan.recs[i].seq & JS_SEQ_TOMBSTONE)
+                js_block_note_tomb(b, seq);
+            else if (seq > b->rec_last)
+                b->rec_last = seq;
+        }
+        memset(b->last_sum, 0, 8);
+        if (scan.count)
+            memcpy(b->last_sum, scan.data.data + scan.data.len - 8, 8);
+        if (!b->key) {
+            b->key = key;
+            key = NULL;
+        }
+    }
+    if (key) {
+        js_wipe(key, sizeof *key);
+        js_free(s->env, key);
+    }
+    js_scan_done(&scan);
     return r;
 }

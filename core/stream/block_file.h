@@ -32,6 +32,9 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
 /* The form of a block on disk: compressed (unless 'n'), then encrypted with key (NULL: plain). */
 int js_block_encode(struct js_stream *s, const struct js_buf *plain, char compression,
                     const struct js_block_key *key, struct js_buf *out);
+/* Reads a block that only index.db told of, so that it is known like one that was scanned (its slots are in
+ * memory then); nothing happens to others. NO_ENTRY: it is damaged or of another form. */
+int js_block_look(struct js_stream *s, size_t index);
 /* Rewrites a block that lost more than half of its bytes, if that is much (blocks_pass.c). */
 int js_compact_inline(struct js_stream *s, size_t index);
 /* Keeps a file of msgs/ under quarantine/ (a second name; the first stays). */

@@ -24,7 +24,6 @@ void js_stream_unsubscribe(struct js_stream *stream, js_change_fn fn, void *ctx)
         if ((*p)->fn == fn && (*p)->ctx == ctx) {
             gone = *p;
             *p = gone->next;
-            atomic_store(&stream->has_listeners, stream->listeners != NULL);
             break;
         }
     }

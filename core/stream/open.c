@@ -402,7 +402,14 @@ int js_stream_scan_locked(struct js_stream *s) {
 
     if (!s->unread)
         return 0;
-    int r = s->writer ? js_writer_release(s, s->writer) : 0;
+    int r = 0;
+    if (s->writer) {
+        /* What limits took out is known to index.db alone. */
+        if (s->writer->changed || s->writer->buf.len)
+            r = js_stream_write_index(s);
+        if (r == 0)
+            r = js_writer_release(s, s->writer);
+    }
     if (r < 0)
         return r;
     r = js_stream_is_same(s);

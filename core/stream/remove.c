@@ -62,7 +62,11 @@ int js_stream_bury(struct js_stream *s, size_t index) {
     if (s->min_block <= b->number)
         s->min_block = b->number + 1;
     js_cache_drop(s->cache, s->identity, b->number);
-    s->unread -= b->cold && b->cold->unread;
+    if (b->cold && b->cold->unread && --s->unread == 0) {
+        /* Nobody has looked where the messages of the subjects begin and end. */
+        atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
+        atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+    }
     if (b->slots)
         s->slots_memory -= b->counted;
     js_block_forget_key(s, b);

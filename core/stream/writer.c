@@ -132,8 +132,6 @@ static int open_msgs_dir(struct js_stream *s) {
 
 /* Can records be added behind what is in this block? */
 static bool appendable(const struct js_stream *s, const struct js_block *b, uint64_t file_len) {
-    if (b->cold && b->cold->unread)
-        return false;
     return !b->unreadable && !b->compressed && !b->key == !s->encrypted &&
            b->good_size == b->raw_size && b->raw_size == file_len;
 }
@@ -158,11 +156,14 @@ static int open_last(struct js_stream *s, struct js_writer *w) {
     if (s->num_blocks == 0)
         return JS_ERR_NO_ENTRY;
     struct js_block *b = s->blocks[s->num_blocks - 1];
+    int r = js_block_look(s, s->num_blocks - 1);
+    if (r < 0)
+        return r;
     snprintf(name, sizeof name, "%u.blk", b->number);
     int fd = io->open_file(io->ctx, s->files.msgs_fd, name, O_RDWR, 0);
     if (fd < 0)
         return js_err_from_errno(-fd);
-    int r = io->fstat(io->ctx, fd, &st);
+    r = io->fstat(io->ctx, fd, &st);
     if (r < 0 || !appendable(s, b, (uint64_t)st.st_size)) {
         io->close(io->ctx, fd);
         return r < 0 ? js_err_from_errno(-r) : JS_ERR_NO_ENTRY;
