@@ -34,6 +34,7 @@ static const struct jf_verb *const verbs[] = {
     &jf_verb_consumer_info,
     &jf_verb_consumer_next,
     &jf_verb_consumer_reset,
+    &jf_verb_bench,
 };
 #define NVERBS (sizeof verbs / sizeof verbs[0])
 

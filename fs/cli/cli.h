@@ -81,6 +81,7 @@ extern const struct jf_verb jf_verb_consumer_ls;
 extern const struct jf_verb jf_verb_consumer_info;
 extern const struct jf_verb jf_verb_consumer_next;
 extern const struct jf_verb jf_verb_consumer_reset;
+extern const struct jf_verb jf_verb_bench;
 
 /* The program. Returns the exit code. */
 int jf_cli_main(int argc, char **argv);
