@@ -122,6 +122,8 @@ JS_API int js_consumer_update_config(struct js_consumer *consumer, const char *c
 
 /* Puts the state on disk, whatever the mode. */
 JS_API int js_consumer_sync(struct js_consumer *consumer);
+/* The same for every open consumer of a stream. First error. */
+JS_API int js_stream_sync_consumers(struct js_stream *stream);
 /* Writes what changed; every further call but unref gives STORE_CLOSED, but stopping again is fine.
  */
 JS_API int js_consumer_stop(struct js_consumer *consumer);

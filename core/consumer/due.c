@@ -102,6 +102,21 @@ js_time_t js_consumers_deadline(struct js_stream *s) {
     return soonest;
 }
 
+static void sync_one(void *ctx, struct js_consumer *c) {
+    int *result = ctx;
+    int r = js_consumer_sync(c);
+
+    if (*result == 0 && r != JS_ERR_STORE_CLOSED)
+        *result = r;
+}
+
+int js_stream_sync_consumers(struct js_stream *s) {
+    int r = 0;
+
+    js_consumers_each(s, sync_one, &r);
+    return r;
+}
+
 struct run {
     js_time_t now;
     int result;

@@ -285,17 +285,17 @@ static int settle_gap(struct ingest *in, js_seq_t next, bool at_end) {
 
     if (prior->fresh) {
         js_seq_t top = prior->upto;
-        if (at_end ? (hi == 0 || hi > top) : hi > top)
+        if (at_end ? (next == 0 || hi > top) : hi > top)
             hi = top;
         if (lo <= hi)
             r = mark_lost(in, lo, hi, UINT64_MAX, &p);
     } else if (in->hurt && p.verdict != JS_HEALTH_TORN_TAIL) {
-        if (at_end && hi == 0 && prior->upto > lo)
+        if (at_end && next == 0 && prior->upto > lo)
             hi = prior->upto;
         uint64_t open = hi >= lo ? count_open(prior, lo, hi, in->hurt_capacity) : 0;
         if (open && open <= in->hurt_capacity) {
             r = mark_lost(in, lo, hi, open, &p);
-        } else if (in->hint >= lo && (hi == 0 || in->hint <= hi) &&
+        } else if (in->hint >= lo && (next == 0 || in->hint <= hi) &&
                    in->hint - lo <= in->hurt_capacity && !known_deleted(prior, in->hint)) {
             /* Too many for the stretch: the head shows one; nothing proves the others. */
             r = mark_lost(in, in->hint, in->hint, 1, &p);

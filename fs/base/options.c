@@ -158,6 +158,7 @@ static int set_flag(struct jf_options *o, const char *name) {
         {"allow_delete", &o->allow_delete, true},
         {"allow_admin", &o->allow_admin, true},
         {"erase", &o->erase, true},
+        {"force", &o->force, true},
         {"empty_lines", &o->empty_lines, true},
         {"allow_other", &o->allow_other, true},
         {"allow_root", &o->allow_root, true},
@@ -435,9 +436,10 @@ const char *jf_options_help(void) {
            "\n"
            "Options after -o, separated by commas:\n"
            "  ro                     read only; changes nothing in SOURCE (default)\n"
-           "  rw                     publishing\n"
+           "  rw                     publishing, taking and acknowledging messages of consumers\n"
            "  allow_delete           remove messages (with rw)\n"
-           "  allow_admin            create and remove streams (with rw)\n"
+           "  allow_admin            create, change and remove streams and consumers (with rw)\n"
+           "  force                  consumers are removed with messages in flight, too\n"
            "  allow_all              rw, allow_delete, allow_admin\n"
            "  account=NAME           the account at the root; all: every account\n"
            "  sync=close|always|interval[:SECONDS]|os\n"

@@ -26,6 +26,7 @@ struct jf_options {
     uint64_t max_payload;
     enum jf_full full;
     bool erase;
+    bool force; /* consumers with messages in flight can be removed */
     unsigned threads; /* 0 = min(4, cores) */
     bool seq_hidden;
     bool views_cached;

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* consumers/, a consumer's directory, and inflight/: what was delivered and not acknowledged. */
+/* consumers/ and a consumer's directory. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/consumer.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/items.h"
 #include "fs/node/names.h"
 #include "fs/node/stream.h"
-
-#define BATCH 128
-#define SHIFT 2
 
 static int stat_dir(const struct jf_ref *ref, struct stat *st, double *attr_timeout,
                     double *entry_timeout) {
@@ -63,6 +61,45 @@ static int list_consumers(const struct jf_ref *ref, off_t off, struct fuse_file_
     return 0;
 }
 
+/* A durable pull consumer with explicit acknowledgements. */
+static int make_consumer(const struct jf_ref *dir, const char *name, mode_t mode,
+                         struct jf_entry *ret_entry) {
+    char consumer[JF_NAME_BUF], why[256] = "";
+
+    (void)mode;
+    if (!dir->fs->options.rw)
+        return -EROFS;
+    if (!dir->fs->options.allow_admin)
+        return -EPERM;
+    if (strlen(name) > JF_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (jf_name_is_ours(name) || jf_name_unescape(name, consumer) < 0 || !js_name_valid(consumer))
+        return -EINVAL;
+    int r = js_stream_create_consumer(dir->stream->stream, consumer, NULL, why, sizeof(why));
+    if (r < 0) {
+        jf_log_add(dir->fs->log, "%s: making consumer %s: %s", dir->stream->tag, consumer,
+                   why[0] ? why : js_err_text(r));
+        return r;
+    }
+    return lookup_consumer(dir, name, ret_entry);
+}
+
+static int remove_consumer(const struct jf_ref *dir, const char *name) {
+    char consumer[JF_NAME_BUF];
+
+    if (!dir->fs->options.rw)
+        return -EROFS;
+    if (!dir->fs->options.allow_admin)
+        return -EPERM;
+    int r = jf_names_resolve(dir, collect, name, consumer);
+    if (r < 0)
+        return r;
+    r = js_stream_delete_consumer(dir->stream->stream, consumer, dir->fs->options.force);
+    if (r == 0)
+        jf_consumer_gone(dir->stream, consumer);
+    return r == JS_ERR_LOCKED ? -EBUSY : r == JS_ERR_NO_CONSUMER ? -ENOENT : r;
+}
+
 const struct jf_class jf_class_consumers = {
     .name = "consumers",
     .mode = S_IFDIR | 0755,
@@ -71,37 +108,75 @@ const struct jf_class jf_class_consumers = {
     .opendir = open_consumers,
     .readdir = list_consumers,
     .releasedir = jf_names_release,
+    .mkdir = make_consumer,
+    .rmdir = remove_consumer,
 };
 
-static int lookup(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry) {
-    const char *consumer = dir->node->text;
+/* ---- a consumer's directory
+ * ----------------------------------------------------------------------- */
 
-    if (strcmp(name, "info.json") == 0)
-        return jf_text_entry(dir, JF_TEXT_CONSUMER_INFO, NULL, consumer, ret_entry);
-    if (strcmp(name, "config.json") == 0)
-        return jf_text_entry(dir, JF_TEXT_CONSUMER_CONFIG, NULL, consumer, ret_entry);
-    if (strcmp(name, "inflight") != 0)
+/* take, next and ack do something when they are read or written: they are not listed. */
+static const struct {
+    const char *name;
+    const struct jf_class *class;
+    uint64_t num;
+    bool listed;
+} items[] = {
+    {"info.json", &jf_class_consumer_text, JF_TEXT_CONSUMER_INFO, true},
+    {"config.json", &jf_class_consumer_text, JF_TEXT_CONSUMER_CONFIG, true},
+    {"inflight", &jf_class_inflight, 0, true},
+    {"nak", &jf_class_drop, JS_NAK, true},
+    {"term", &jf_class_drop, JS_TERM, true},
+    {"ready", &jf_class_ready, 0, true},
+    {"take", &jf_class_take, 0, false},
+    {"next", &jf_class_next, 0, false},
+    {"ack", &jf_class_ack, 0, false},
+};
+#define NUM_ITEMS (sizeof(items) / sizeof(items[0]))
+
+static char *item_key(const char *consumer, const char *name) {
+    char *key;
+
+    return asprintf(&key, "%s\n%s", consumer, name) < 0 ? NULL : key;
+}
+
+static int lookup(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry) {
+    size_t i = 0;
+
+    while (i < NUM_ITEMS && strcmp(items[i].name, name) != 0)
+        i++;
+    if (i == NUM_ITEMS)
         return -ENOENT;
-    struct jf_node_new init = {
-        .class = &jf_class_inflight, .stream = dir->stream, .text = consumer, .key = consumer};
-    return jf_entry_new(dir->fs, &init, ret_entry);
+    char *key = item_key(dir->node->text, name);
+    if (!key)
+        return JS_ERR_NOMEM;
+    struct jf_node_new init = {.class = items[i].class,
+                               .stream = dir->stream,
+                               .text = dir->node->text,
+                               .num = items[i].num,
+                               .key = key};
+    int r = jf_entry_new(dir->fs, &init, ret_entry);
+    free(key);
+    return r;
 }
 
 static int list(const struct jf_ref *ref, off_t off, struct fuse_file_info *fi,
                 struct jf_dirbuf *buf) {
-    static const struct {
-        const char *name;
-        mode_t type;
-    } names[] = {{"info.json", S_IFREG}, {"config.json", S_IFREG}, {"inflight", S_IFDIR}};
-
     (void)fi;
     if (!jf_dirbuf_dots(buf, off))
         return 0;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < NUM_ITEMS; i++) {
         off_t cookie = JF_COOKIE_FIRST + (off_t)i;
-        if (off < cookie && !jf_dirbuf_add(buf, names[i].name,
-                                           jf_intern_ino(ref->class, ref->stream, names[i].name),
-                                           names[i].type, cookie))
+        if (off >= cookie || !items[i].listed)
+            continue;
+        char *key = item_key(ref->node->text, items[i].name);
+        if (!key)
+            return JS_ERR_NOMEM;
+        bool room =
+            jf_dirbuf_add(buf, items[i].name, jf_intern_ino(items[i].class, ref->stream, key),
+                          items[i].class->mode, cookie);
+        free(key);
+        if (!room)
             return 0;
     }
     return 0;
@@ -113,58 +188,4 @@ const struct jf_class jf_class_consumer = {
     .lookup = lookup,
     .stat = stat_dir,
     .readdir = list,
-};
-
-static int lookup_inflight(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry) {
-    struct js_pending pending;
-    js_seq_t seq;
-    size_t n;
-
-    if (!jf_name_parse_seq(name, &seq) || seq == 0)
-        return -ENOENT;
-    jf_stream_touch(dir->stream);
-    int r = js_consumer_pending(dir->stream->stream, dir->node->text, seq, &pending, 1, &n);
-    if (r < 0)
-        return r;
-    if (n == 0 || pending.stream_seq != seq)
-        return -ENOENT;
-    r = jf_entry_msg(dir->fs, dir->stream, seq, false, ret_entry);
-    return r == -ESTALE ? -ENOENT : r;
-}
-
-/* Messages that were removed since their delivery have no name. */
-static int list_inflight(const struct jf_ref *ref, off_t off, struct fuse_file_info *fi,
-                         struct jf_dirbuf *buf) {
-    struct js_pending pending[BATCH];
-    struct js_msg_stat info;
-    char name[JF_NAME_BUF];
-    js_seq_t from = off > SHIFT ? (js_seq_t)off - SHIFT + 1 : 1;
-    size_t n = BATCH;
-
-    (void)fi;
-    if (!jf_dirbuf_dots(buf, off))
-        return 0;
-    while (n == BATCH) {
-        int r = js_consumer_pending(ref->stream->stream, ref->node->text, from, pending, BATCH, &n);
-        if (r < 0)
-            return buf->len ? 0 : r;
-        for (size_t i = 0; i < n; i++) {
-            js_seq_t seq = pending[i].stream_seq;
-            from = seq + 1;
-            if (js_stream_stat_msg(ref->stream->stream, seq, &info) < 0)
-                continue;
-            jf_name_of_seq(seq, "", name);
-            if (!jf_dirbuf_add_msg(buf, name, seq, false, (off_t)seq + SHIFT))
-                return 0;
-        }
-    }
-    return 0;
-}
-
-const struct jf_class jf_class_inflight = {
-    .name = "inflight",
-    .mode = S_IFDIR | 0755,
-    .lookup = lookup_inflight,
-    .stat = stat_dir,
-    .readdir = list_inflight,
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/node/consumer.h"
 #include "fs/session/notify.h"
 #include "fs/session/park.h"
 
@@ -39,6 +40,8 @@ static void on_change(void *ctx, struct js_stream *stream, js_seq_t first, uint6
 }
 
 static void free_stream(struct jf_stream *s) {
+    jf_consumers_free(s);
+    pthread_mutex_destroy(&s->consumers_lock);
     jf_scope_unref(s->scope);
     if (s->stream)
         js_stream_unref(s->stream);
@@ -111,6 +114,7 @@ static int make(struct jf_fs *fs, const char *account, const char *name, unsigne
     if (!s)
         return r;
     s->fs = fs;
+    pthread_mutex_init(&s->consumers_lock, NULL);
     s->waitq = jf_waitq_new(fs);
     size_t size = strlen(account) + strlen(name) + 16;
     s->tag = malloc(size);

@@ -8,6 +8,7 @@
 #include "fs/base/fs.h"
 #include "fs/view/scope.h"
 
+struct jf_consumer;
 struct jf_waitq;
 
 /* Lives until the end of the mount, also after the stream was removed. */
@@ -24,6 +25,8 @@ struct jf_stream {
     atomic_uint watchers;   /* > 0: looked at every 250 ms also without requests */
     atomic_bool changed;    /* the notifier has work */
     atomic_llong refreshed; /* monotonic time of the last refresh */
+    pthread_mutex_t consumers_lock;
+    struct jf_consumer *consumers; /* guarded by consumers_lock (fs/node/consumer.h) */
 };
 
 struct jf_streams *jf_streams_new(void);

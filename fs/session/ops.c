@@ -151,6 +151,8 @@ static int do_fsync(struct call *c, const struct jf_ref *ref) {
     if (!ref->fs->options.rw || !ref->stream)
         return 0;
     int r = js_stream_sync(ref->stream->stream);
+    if (r == 0)
+        r = js_stream_sync_consumers(ref->stream->stream);
     if (r < 0)
         jf_log_add(ref->fs->log, "%s: sync: %s", ref->stream->tag, js_err_text(r));
     return r;

@@ -45,6 +45,7 @@ struct jf_waitq {
     struct parked *parked;
     struct poller *pollers;
     bool scheduled; /* a job of the pool will look at it */
+    bool ordered;   /* first come, first served; who finds nothing ends the round */
 };
 
 struct jf_parking {
@@ -84,6 +85,14 @@ struct jf_waitq *jf_waitq_new(struct jf_fs *fs) {
     q->next = fs->parking->queues;
     fs->parking->queues = q;
     pthread_mutex_unlock(&fs->parking->lock);
+    return q;
+}
+
+struct jf_waitq *jf_waitq_new_ordered(struct jf_fs *fs) {
+    struct jf_waitq *q = jf_waitq_new(fs);
+
+    if (q)
+        q->ordered = true;
     return q;
 }
 
@@ -129,13 +138,13 @@ static void reply_error(struct parked *p, int err) {
     finish(p);
 }
 
-/*
- * Owned by the caller (busy, the interrupt callback taken back or not yet set): tries until the
- * request is answered or there is nothing to do but wait.
- */
 static void on_interrupt(fuse_req_t req, void *data);
 
-static void run(struct parked *p) {
+/*
+ * Owned by the caller (busy, the interrupt callback taken back or not yet set): tries until the
+ * request is answered and gone (true) or there is nothing to do but wait.
+ */
+static bool run(struct parked *p) {
     struct jf_waitq *q = p->queue;
 
     for (;;) {
@@ -149,14 +158,14 @@ static void run(struct parked *p) {
         pthread_mutex_unlock(&q->lock);
         if (cancel) {
             reply_error(p, cancel);
-            return;
+            return true;
         }
         if (p->try_fn(p->arg, p->req)) {
             pthread_mutex_lock(&q->lock);
             unlink_parked(p);
             pthread_mutex_unlock(&q->lock);
             finish(p);
-            return;
+            return true;
         }
         fuse_req_interrupt_func(p->req, on_interrupt, p);
         pthread_mutex_lock(&q->lock);
@@ -165,7 +174,7 @@ static void run(struct parked *p) {
             p->busy = false;
         pthread_mutex_unlock(&q->lock);
         if (wait)
-            return;
+            return false;
     }
 }
 
@@ -211,8 +220,10 @@ void jf_park(struct jf_waitq *queue, const void *owner, fuse_req_t req, jf_try_f
                          .arg = arg,
                          .busy = true};
     pthread_mutex_lock(&queue->lock);
-    p->next = queue->parked;
-    queue->parked = p;
+    struct parked **end = &queue->parked;
+    while (*end)
+        end = &(*end)->next;
+    *end = p;
     atomic_fetch_add(&parking->count, 1);
     if (atomic_load(&parking->draining))
         p->cancel = ESHUTDOWN;
@@ -262,8 +273,10 @@ static void wake_job(void *arg) {
     for (p = q->parked; p; p = p->next)
         p->again = true;
     pthread_mutex_unlock(&q->lock);
+    /* In an ordered queue a mark that is left over costs one look at the next round. */
     while ((p = take(q, NULL, 0)) != NULL)
-        run(p);
+        if (!run(p) && q->ordered)
+            break;
     tell_pollers(q);
 }
 

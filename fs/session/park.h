@@ -30,6 +30,11 @@ size_t jf_parking_count(struct jf_fs *fs);
 
 /* NULL: no memory. The queue must be empty when freed. */
 struct jf_waitq *jf_waitq_new(struct jf_fs *fs);
+/*
+ * A queue of readers who all want the same: the one that waits longest is tried first, and if it
+ * finds nothing, nobody else would. So a message that comes wakes one of two hundred.
+ */
+struct jf_waitq *jf_waitq_new_ordered(struct jf_fs *fs);
 void jf_waitq_free(struct jf_waitq *queue);
 /* Something changed: tries all requests, tells all pollers. Returns at once; from any thread. */
 void jf_waitq_wake(struct jf_waitq *queue);
