@@ -161,6 +161,14 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     bool mended = false;
     int r = check_blocks(s);
 
+    if (r == 0 && s->sum_staged) {
+        const struct js_io *io = s->env->io;
+        r = js_err_from_errno(
+            -io->rename(io->ctx, s->files.dirfd, "meta.sum.tmp", s->files.dirfd, "meta.sum"));
+        if (r == 0)
+            r = js_err_from_errno(-io->fsync(io->ctx, s->files.dirfd));
+        s->sum_staged = r < 0;
+    }
     if (r == 0 && s->files.msgs_fd >= 0)
         r = clear_leftovers(s);
     if (r == 0)
