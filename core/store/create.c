@@ -84,7 +84,7 @@ static int make_stream(struct js_store *s, int streams_fd, const char *account, 
 }
 
 /* An account's first stream makes its directories. */
-static int provide_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+int js_store_provide_account(struct js_store *s, const char *account, int *ret_fd) {
     const struct js_io *io = s->env->io;
     int r = js_store_open_streams_dir(s, account, ret_fd);
 
@@ -132,7 +132,7 @@ int js_store_create_stream(struct js_store *store, const char *account, const ch
         r = js_store_check_subjects(store, account, name, &config, ret_why, why_size);
     js_stream_config_done(&config);
     if (r == 0)
-        r = provide_streams_dir(store, account, &fd);
+        r = js_store_provide_account(store, account, &fd);
     if (r == 0) {
         pthread_mutex_lock(&store->mu);
         r = make_stream(store, fd, account, name, &meta);

@@ -44,6 +44,11 @@ int js_store_open_streams_dir(struct js_store *store, const char *account, int *
 /* Finishes and forgets an open stream (its directory is about to go). First error. */
 int js_store_drop_stream(struct js_store *store, const char *account, const char *name);
 
+/* ---- create.c ----------------------------------------------------------------------------------- */
+
+/* The directory of an account's streams, made if it is not there. */
+int js_store_provide_account(struct js_store *store, const char *account, int *ret_fd);
+
 /* ---- delete.c ----------------------------------------------------------------------------------- */
 
 /* Removes a directory with all it holds; links are not followed, depth is bounded. */

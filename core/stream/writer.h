@@ -126,5 +126,7 @@ int js_stream_sync_due(struct js_stream *stream, js_time_t now);
 /* Writes index.db for the state as it is, atomically. lock held for writing. A stream with damage
  * gets none: the index would turn what is lost into deletions. */
 int js_stream_write_index(struct js_stream *stream);
+/* The bytes of a plain index.db for a backup; none (0 bytes) when there is no block. */
+int js_stream_encode_index(struct js_stream *s, struct js_buf *out);
 
 #endif
