@@ -47,6 +47,7 @@ struct jf_fs {
     struct jf_log *log;
 
     js_time_t mounted;    /* wall clock */
+    atomic_bool pushing;  /* a thread puts bytes into the page cache (fs/node/n_msg.c) */
     atomic_bool stopping; /* blocking operations answer ESHUTDOWN */
 };
 

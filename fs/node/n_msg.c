@@ -12,7 +12,8 @@
 #include "fs/node/xattr.h"
 #include "fs/view/render.h"
 
-#define DAY 86400.0
+#define DAY    86400.0
+#define PUSHED ((size_t)16 << 10) /* payloads up to this size */
 
 /* An open message. It is read at open, so a removal meanwhile changes nothing for the reader. */
 struct handle {
@@ -79,6 +80,23 @@ static int stat_open_msg(const struct jf_ref *ref, const struct fuse_file_info *
     return 0;
 }
 
+/*
+ * Puts a small payload into the kernel's page cache before who opens the file reads it: that saves the
+ * request for it, and with it most of what reading such a file costs. The kernel locks the page for
+ * this, and a request for the same page may hold it that another thread here has to answer first: so
+ * only one thread at a time does it, and the others stay free.
+ */
+static void push_payload(const struct jf_ref *ref, const struct js_msg *msg) {
+    struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(msg->data_len);
+
+    if (msg->data_len == 0 || msg->data_len > PUSHED || atomic_exchange(&ref->fs->pushing, true))
+        return;
+    bytes.buf[0].mem = (void *)(uintptr_t)msg->data;
+    /* If it fails, the read will be asked for. */
+    (void)fuse_lowlevel_notify_store(ref->fs->session, ref->ino, 0, &bytes, 0);
+    atomic_store(&ref->fs->pushing, false);
+}
+
 static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
     (void)req;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
@@ -100,6 +118,8 @@ static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_i
     /* A damaged message has size 0, which the kernel would believe: its reads come here. */
     fi->keep_cache = h->err == 0;
     fi->direct_io = h->err < 0;
+    if (h->err == 0 && ref->class != &jf_class_full)
+        push_payload(ref, &h->msg);
     return 0;
 }
 
