@@ -237,6 +237,7 @@ int js_consumer_bring_in(struct js_stream *s, const char *name, struct js_consum
         mine = NULL;
         c->next = s->consumers_open;
         s->consumers_open = c;
+        atomic_store(&s->has_listeners, true);
         atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&s->consumers_mu);
