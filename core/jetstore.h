@@ -224,6 +224,7 @@ struct js_store_options {
     unsigned scan_threads;   /* 0 = one per core, at most 8 */
     uint64_t index_bytes;    /* memory for what is known per message, a stream; 0 = 1 GiB. Above it
                               * blocks are looked at again when they are asked for */
+    bool no_expire;          /* max_age and TTLs take nothing out */
     uint64_t block_size;     /* where new blocks are begun; 0 = what the stream's limits suggest, as
                               * servers do */
 };

@@ -17,6 +17,9 @@ struct js_stream_config {
     char compression; /* 'n'one, 's'2 */
     int64_t max_msgs, max_bytes, max_msgs_per_subject, max_msg_size; /* -1 = no limit */
     int64_t max_age; /* ns, 0 = none */
+    int64_t duplicate_window;  /* ns, 0 = none */
+    int64_t delete_marker_ttl; /* ns, 0 = none */
+    bool persist_async;        /* persist_mode "async" */
     uint64_t first_seq;
     bool discard_new_per_subject, sealed, deny_delete, deny_purge, allow_rollup_hdrs;
     bool allow_msg_ttl, allow_msg_counter, allow_msg_schedules, allow_atomic;

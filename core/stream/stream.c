@@ -3,7 +3,7 @@
 #include "core/stream/stream.h"
 
 #include "core/consumer/consumer.h"
-#include "core/stream/writer.h"
+#include "core/stream/rules.h"
 
 struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
                                 const char *account, const char *name) {
@@ -29,6 +29,7 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
     js_walk_init(&s->walk);
+    js_syncer_init(&s->syncer);
     if (!s->account || !s->name) {
         js_stream_free(s);
         return NULL;
@@ -52,6 +53,9 @@ void js_stream_free(struct js_stream *s) {
     js_recent_done(&s->recent, s->env);
     js_filters_done(&s->filters, s->env);
     js_writer_free(s);
+    js_rules_done(s);
+    js_syncer_done(&s->syncer);
+    js_free(s->env, s->graves);
     js_files_close(&s->files);
     free_texts(s->env, s->config_text);
     free_texts(s->env, s->old_texts);

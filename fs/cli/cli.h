@@ -74,6 +74,13 @@ extern const struct jf_verb jf_verb_info;
 extern const struct jf_verb jf_verb_dump;
 extern const struct jf_verb jf_verb_verify;
 extern const struct jf_verb jf_verb_pub;
+extern const struct jf_verb jf_verb_next;
+extern const struct jf_verb jf_verb_consumer_add;
+extern const struct jf_verb jf_verb_consumer_rm;
+extern const struct jf_verb jf_verb_consumer_ls;
+extern const struct jf_verb jf_verb_consumer_info;
+extern const struct jf_verb jf_verb_consumer_next;
+extern const struct jf_verb jf_verb_consumer_reset;
 extern const struct jf_verb jf_verb_bench;
 
 /* The program. Returns the exit code. */

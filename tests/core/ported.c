@@ -4,7 +4,9 @@
 #include "core/format/meta.h"
 #include "tests/crash/crash.h"
 
-#define DIR "/s/jetstream/A/streams/S"
+/* What tests use, and nothing that a server says or is asked. */
+#define SUBJECTS ",\"no_ack\":true,\"subjects\":[\"*\",\"*.*\",\"foo.*.*\",\"kv.*.*\",\"a.*.*\"]"
+#define DIR      "/s/jetstream/A/streams/S"
 
 const char *pt_path(const char *name) {
     static char path[300];
@@ -24,7 +26,7 @@ int pt_must(struct pt *p, int r, const char *what) {
 
 void pt_make_config(struct pt *p, const char *rest) {
     snprintf(p->config, sizeof p->config, "{\"name\":\"S\",\"storage\":\"file\"%s%s%s%s}",
-             strstr(rest, "\"subjects\"") ? "" : ",\"no_ack\":true,\"subjects\":[\">\"]",
+             strstr(rest, "\"subjects\"") ? "" : SUBJECTS,
              strcmp(p->perm->compression, "none") == 0 ? "" : ",\"compression\":\"s2\"",
              *rest ? "," : "", rest);
 }
@@ -149,13 +151,26 @@ void pt_begin_anew(struct pt *p) {
     begin(p);
 }
 
-void pt_each(void (*body)(struct pt *p)) {
+static void export(struct pt *p, const char *name) {
+    const char *dir = getenv("JETFS_EXPORT");
+    char path[500];
+
+    if (!dir || !p->store)
+        return;
+    pt_close(p);
+    snprintf(path, sizeof path, "%s/%s.%s.%s", dir, name, p->perm->cipher, p->perm->compression);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(rd_export(p->disk, path), 0);
+}
+
+void pt_each(const char *name, void (*body)(struct pt *p)) {
     for (size_t i = 0; i < NUM_PERMUTATIONS; i++) {
         struct pt p = {.perm = &permutations[i], .sync = JS_SYNC_OS};
         if (!permutations[i].enabled)
             continue;
         begin(&p);
         body(&p);
+        export(&p, name);
         end(&p);
     }
 }

@@ -40,13 +40,13 @@ int pt_must(struct pt *p, int r, const char *what);
 /* Fills p->config. */
 void pt_make_config(struct pt *p, const char *rest);
 /* Runs a body once in each enabled permutation. */
-void pt_each(void (*body)(struct pt *p));
+void pt_each(const char *name, void (*body)(struct pt *p));
 
 #define PORTED(name)                                                                               \
     static void name##_in(struct pt *p);                                                           \
     static void name(void **state) {                                                               \
         (void)state;                                                                               \
-        pt_each(name##_in);                                                                        \
+        pt_each(#name, name##_in);                                                                        \
     }                                                                                              \
     static void name##_in(struct pt *p)
 

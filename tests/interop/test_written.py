@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine wrote in each of the ported tests, opened by real servers: the same state, the same
+messages, and no word of complaint; with index.db and without.
+
+usage: test_written.py JETFS PEERS PROGRAM...
+   PROGRAM  a test that writes what it leaves to JETFS_EXPORT (tests/core/ported.h)
+
+All of them go into one store, each as the stream of an account of its own, so that a server starts
+once for all. test_interop.py does this, too.
+"""
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+# pylint: disable=wrong-import-position
+from server import Server
+from support import golden
+from support.program import Jetfs
+from support.tap import Failure, Tap, equal
+from stores import compare_messages, copy_store, message, parse_header, server_state
+
+VERSIONS = ("2.10.27", "2.15.1")
+WHOLE = 120  # a stream of up to so many messages is compared whole, of others a part
+
+# Servers are right to see these differently.
+EXPECTED = {
+    "time": "servers take out what is too old as they start",
+    "damage": "there is damage, which servers cut off",
+    "unknown": "newer features: a server without them does not open the stream",
+}
+
+
+def export(programs, directory):
+    for program in programs:
+        done = subprocess.run([program], env=dict(os.environ, JETFS_EXPORT=directory),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            raise Failure("%s ended with %d\n%s" % (program, done.returncode,
+                                                    done.stdout.decode(errors="replace")))
+
+
+def reason_to_leave_out(jetfs, source, config):
+    if config.get("max_age") or config.get("allow_msg_ttl") or config.get("allow_msg_schedules"):
+        return "time"
+    if config.get("compression") not in (None, "none", "s2"):
+        return "unknown"
+    if jetfs.json("info", "--json", source)["health"] != "ok":
+        return "damage"
+    return None
+
+
+class Case:
+    """What one test left: an account of the store that has all."""
+
+    def __init__(self, jetfs, store, account, name):
+        self.account, self.name = account, name
+        msgs = os.path.join(store, "jetstream", account, "streams", "S", "msgs")
+        self.blocks = len([file for file in os.listdir(msgs) if file.endswith(".blk")])
+        source = "%s/jetstream/%s:S" % (store, account)
+        info = jetfs.json("info", "--json", source)
+        self.state = {key: info[key] for key in ("messages", "bytes", "first_seq", "last_seq",
+                                                 "deleted", "subjects")}
+        self.state["last_time"] = golden.parse_time(info["last_time"]) if info["last_time"] else None
+        self.messages = {line["seq"]: line for line in jetfs.lines("dump", source)}
+
+    def check(self, server, state_only):
+        with server.client(self.account) as client:
+            state = server_state(client, "S")
+            want = dict(self.state)
+            if want["last_time"] is None:
+                want["last_time"] = state["last_time"]
+            equal(state, want, "the server's state")
+            if state_only:
+                return
+            seqs = sorted(self.messages)
+            if len(seqs) > WHOLE:
+                seqs = seqs[:WHOLE // 3] + seqs[WHOLE:-WHOLE:WHOLE] + seqs[-WHOLE // 3:]
+            got = [client.get_message("S", seq) for seq in seqs]
+            got = [message(m["seq"], m["subject"], m["time"], parse_header(m["header"]),
+                           m["payload"]) for m in got if m]
+            compare_messages(got, [self.as_message(seq) for seq in seqs], "the server's messages")
+
+    def as_message(self, seq):
+        line = self.messages[seq]
+        data = line["data"].encode() if "data" in line else base64.b64decode(line["data_b64"])
+        return message(seq, line["subject"], line["time"], line.get("hdrs"), data)
+
+
+def gather(jetfs, directory, store, tap):
+    """One store of all that was exported; the cases in it."""
+    cases = []
+    for name in sorted(os.listdir(directory)):
+        stream = os.path.join(directory, name, "s", "jetstream", "A", "streams", "S")
+        if not os.path.exists(os.path.join(stream, "meta.inf")):
+            continue
+        account = "T%d" % len(cases)
+        target = os.path.join(store, "jetstream", account, "streams", "S")
+        shutil.copytree(stream, target)
+        with open(os.path.join(target, "meta.inf"), encoding="utf-8") as file:
+            config = json.load(file)
+        left_out = reason_to_leave_out(jetfs, "%s/jetstream/%s:S" % (store, account), config)
+        if left_out:
+            tap.note("%s is left out: %s" % (name, EXPECTED[left_out]))
+            shutil.rmtree(os.path.join(store, "jetstream", account))
+            continue
+        cases.append(Case(jetfs, store, account, name))
+    return cases
+
+
+def misled(version, case, without):
+    """2.10 looks for a message by halves in more than 32 blocks, and is misled by those at the end
+    that hold tombstones alone, unless index.db says what is in them."""
+    return version.startswith("2.10.") and without and case.blocks > 32
+
+
+def serve(tap, version, binary, store, cases, without):
+    with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
+        copy = copy_store(store, tmp, without)
+        with Server(binary, copy, accounts=[case.account for case in cases]) as server:
+            for case in cases:
+                tap.run("%s serves %s%s" % (version, case.name,
+                                            " without index.db" if without else ""),
+                        case.check, server, misled(version, case, without))
+            tap.run("%s says nothing%s" % (version, " without index.db" if without else ""),
+                    equal, server.complaints(), [], "warnings")
+
+
+def run_written(tap, jetfs, peers, programs):
+    """peers: {version: program}"""
+    with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
+        store = os.path.join(tmp, "store")
+        exported = os.path.join(tmp, "exported")
+        os.mkdir(exported)
+        if not tap.run("the ported tests run", export, programs, exported):
+            return
+        cases = gather(jetfs, exported, store, tap)
+        for version in VERSIONS:
+            for without in (False, True) if version in peers else ():
+                serve(tap, version, peers[version], store, cases, without)
+
+
+def main(argv):
+    tap = Tap()
+    peers = {version: os.path.join(argv[2], version, "nats-server") for version in VERSIONS}
+    run_written(tap, Jetfs(argv[1]), peers, argv[3:])
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
