@@ -184,7 +184,7 @@ static int take_over(struct js_consumer *c, struct js_consumer_loaded *l) {
     c->has_prev = l->has_prev;
     c->file_synced = !l->has_prev;
     if (l->info.has_state) {
-        r = js_window_set(&c->w, &l->state);
+        r = js_window_take(&c->w, &l->state);
     } else {
         js_seq_t before;
         r = js_consumer_first(c->stream, &c->config, &before);

@@ -24,6 +24,8 @@ static const struct jf_bench_workload workloads[] = {
     {"remove", "removing one by one: half at random, every second, the first half",
      jf_bench_run_remove},
     {"recover", "opening: by index.db, without it, after a crash", jf_bench_run_recover},
+    {"consumer", "deliveries and acknowledgements, states, taking what comes next",
+     jf_bench_run_consumer},
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])
 

@@ -77,5 +77,6 @@ int jf_bench_run_store(struct jf_bench *bench);
 int jf_bench_run_read(struct jf_bench *bench);
 int jf_bench_run_remove(struct jf_bench *bench);
 int jf_bench_run_recover(struct jf_bench *bench);
+int jf_bench_run_consumer(struct jf_bench *bench);
 
 #endif

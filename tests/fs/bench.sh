@@ -61,6 +61,7 @@ done <<END
 store store
 read $reads
 remove remove_every_second remove_first_half remove_random_half
+consumer next_ack next_ack_batch pairs_in_order pairs_one_in_flight pairs_reversed state_encode state_reload state_write
 recover open_after_crash open_index open_without_index
 END
 
