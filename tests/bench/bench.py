@@ -215,7 +215,8 @@ class Bench:
     def run_change(self):
         os.makedirs(os.path.join(self.work, 'data'), exist_ok=True)
         for words, line, peer_case, options in COMMANDS:
-            self.run_command(words, line)
+            if words:
+                self.run_command(words, line)
             if not peer_case or not self.peer:
                 continue
             path = os.path.join(self.work, 'data', 'peer-changed')
