@@ -44,6 +44,11 @@ int js_stream_config_make(const struct js_env *env, const char *name, const char
                           js_time_t created, struct js_buf *ret_text, char *ret_why,
                           size_t why_size);
 
+/* The same for a stream that is there: sealing is allowed, a first sequence stays. */
+int js_stream_config_remake(const struct js_env *env, const char *name, const char *user_json,
+                            js_time_t created, struct js_buf *ret_text, char *ret_why,
+                            size_t why_size);
+
 /* Hex sum of meta.inf's bytes as stored; key name is "<stream>" or "<stream>/<consumer>". */
 void js_meta_sum(const char *key_name, const uint8_t *stored, size_t len, char ret_hex[17]);
 

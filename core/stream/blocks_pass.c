@@ -13,7 +13,7 @@ static bool wants_compression(const struct js_stream *s, const struct js_block *
 int js_compact_inline(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
 
-    if (index + 1 >= s->num_blocks || b->unreadable || b->odd || b->msgs == 0 ||
+    if (index + 1 >= s->num_blocks || b->unreadable || b->odd || b->msgs == 0 || s->backing_up ||
         b->raw_size <= COMPACT_MIN || 2 * b->bytes >= b->raw_size ||
         (b->compacted_bytes && 2 * b->bytes >= b->compacted_bytes))
         return 0;
@@ -29,7 +29,7 @@ static int pass(struct js_stream *s, struct js_writer *w, bool all, uint64_t *re
         r = js_retire_empty(s, w);
     for (size_t i = 0; i + 1 < s->num_blocks && r == 0; i++) {
         struct js_block *b = s->blocks[i];
-        if (b->unreadable || b->missing || b->odd || b->msgs == 0)
+        if (b->unreadable || b->missing || b->odd || b->msgs == 0 || s->backing_up)
             continue;
         bool dead = all ? b->raw_size > b->bytes || (b->cold && b->cold->unread)
                         : b->raw_size && 2 * b->bytes < b->raw_size && b->compacted_bytes != b->bytes;

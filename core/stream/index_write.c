@@ -164,12 +164,13 @@ static uint8_t version_for(const struct js_stream *s) {
 }
 
 /* The bytes of index.db: plaintext or sealed, and the hash over them. */
-static int encode(struct js_stream *s, const struct js_index_db *ix, struct js_buf *out) {
+static int encode(struct js_stream *s, const struct js_index_db *ix, bool sealed,
+                  struct js_buf *out) {
     struct js_buf plain = {.env = s->env};
     struct js_hash_key key;
-    int r = js_index_db_encode(ix, version_for(s), s->encrypted ? &plain : out);
+    int r = js_index_db_encode(ix, version_for(s), sealed ? &plain : out);
 
-    if (r == 0 && s->encrypted)
+    if (r == 0 && sealed)
         r = plain.failed ? JS_ERR_NOMEM
                          : js_seal(s->env, s->seed.cipher, s->seed.seed, plain.data, plain.len, out);
     if (plain.data)
@@ -180,6 +181,19 @@ static int encode(struct js_stream *s, const struct js_index_db *ix, struct js_b
         js_buf_append_u64(out, js_hash64_one(&key, out->data, out->len));
         r = out->failed ? JS_ERR_NOMEM : 0;
     }
+    return r;
+}
+
+int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
+    struct js_index_db ix = {.env = s->env};
+    int r = 0;
+
+    if (s->num_blocks == 0 || s->lost)
+        return 0;
+    r = fill_index(s, &ix);
+    if (r == 0)
+        r = encode(s, &ix, false, out);
+    js_index_db_done(&ix);
     return r;
 }
 
@@ -199,7 +213,7 @@ int js_stream_write_index(struct js_stream *s) {
     if (r == 0)
         r = fill_index(s, &ix);
     if (r == 0)
-        r = encode(s, &ix, &out);
+        r = encode(s, &ix, s->encrypted, &out);
     if (r == 0)
         r = js_file_replace(s->env, s->files.msgs_fd, "index.db", out.data, out.len, true);
     if (r == 0)

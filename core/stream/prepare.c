@@ -11,7 +11,7 @@
 
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
-#include "core/stream/writer.h"
+#include "core/stream/limits.h"
 
 static int refuse(struct js_stream *s, const char *why) {
     s->unwritable = why;
@@ -161,6 +161,14 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     bool mended = false;
     int r = check_blocks(s);
 
+    if (r == 0 && s->sum_staged) {
+        const struct js_io *io = s->env->io;
+        r = js_err_from_errno(
+            -io->rename(io->ctx, s->files.dirfd, "meta.sum.tmp", s->files.dirfd, "meta.sum"));
+        if (r == 0)
+            r = js_err_from_errno(-io->fsync(io->ctx, s->files.dirfd));
+        s->sum_staged = r < 0;
+    }
     if (r == 0 && s->files.msgs_fd >= 0)
         r = clear_leftovers(s);
     if (r == 0)
@@ -186,5 +194,11 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
         r = write_position(s, w);
     if (r == 0)
         w->last_stamp = s->last_time;
+    /* A crash may have come between a new configuration and what it takes out. */
+    if (r == 0 && !s->config.sealed && js_stream_over_limits(s)) {
+        struct js_gone gone = {0};
+        s->writer = w;
+        r = js_limits_all(s, w, &gone);
+    }
     return r;
 }

@@ -141,7 +141,7 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
         r = add_seq(&l, q);
     }
     bool newest = index + 1 == s->num_blocks;
-    bool rewrite = !newest && b->raw_size > COMPACT_MIN && 2 * (b->bytes - freed) < b->raw_size &&
+    bool rewrite = !newest && !s->backing_up && b->raw_size > COMPACT_MIN && 2 * (b->bytes - freed) < b->raw_size &&
                    b->bytes > freed;
     if (r == 0 && l.count)
         r = js_remove_seqs(s, w, l.list, l.count, !rewrite, gone);

@@ -394,9 +394,11 @@ static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) 
                 more = ++n == CHECKED_AT_ONCE;
         }
         bool good = js_records_verify(recs, ps, n, &at->block->hash_key);
+        struct js_flags flags = {0};
         for (size_t i = 0; i < n; i++)
             if (good || js_record_verify(&recs[i], &at->block->hash_key, ps[i]))
-                js_cached_set_checked(e, (uint32_t)(ps[i] - e->data));
+                js_flags_set(&flags, e, (uint32_t)(ps[i] - e->data));
+        js_flags_end(&flags, e);
     }
 }
 

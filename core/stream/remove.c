@@ -130,8 +130,9 @@ int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t
     if (r != 0)
         return r < 0 ? r : JS_ERR_STALE;
     s->removals++;
-    if (s->writer && s->writer->buf.len)
-        s->writer->promised = true; /* what left cannot be brought back */
+    js_writer_outdated(s, w);
+    if (w->buf.len)
+        w->promised = true; /* what left cannot be brought back */
     if (gone->msgs == 0)
         gone->seq = seq;
     gone->msgs += msgs - s->msgs;
@@ -245,6 +246,8 @@ int js_drop_block_msgs(struct js_stream *s, size_t index, struct js_gone *gone) 
     b->msgs = b->bytes = b->payload_bytes = b->hdr_bytes = b->subject_bytes = 0;
     b->removals++;
     s->removals++;
+    if (s->writer)
+        js_writer_outdated(s, s->writer);
     return 0;
 }
 

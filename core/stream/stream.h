@@ -192,6 +192,8 @@ struct js_stream {
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
     const char *unwritable;    /* why it must not be written (prepare.c); NULL = nothing known */
+    bool sum_staged;           /* meta.sum.tmp is the sum that belongs to meta.inf */
+    bool backing_up;           /* block files stay until the backup is over */
     bool gone;                 /* deleted */
     bool first_time_stale;     /* first_time is that of a removed message */
     uint32_t min_block;        /* numbers below were given before */

@@ -47,7 +47,7 @@ static void take_job(struct js_stream *s, struct job *job) {
     struct js_writer *w = s->writer;
 
     *job = (struct job){.gen = w->gen, .dir = w->dir_dirty};
-    if (s->num_graves) {
+    if (s->num_graves && !s->backing_up) {
         /* An index that lists what is about to go would call it lost. */
         (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
         w->changed = true;

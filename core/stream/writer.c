@@ -32,10 +32,12 @@ static const char *not_writable(const struct js_stream *s) {
         return "the stream was deleted";
     if (s->files.backup)
         return "a backup can only be read";
+    if (s->encrypted && !s->has_seed)
+        return s->health == JS_HEALTH_NO_KEY     ? "encrypted, and no key was given"
+               : s->health == JS_HEALTH_WRONG_KEY ? "encrypted, and the key given is the wrong key"
+                                                  : "its meta.key is damaged";
     if (!s->has_config)
         return "its meta.inf is damaged";
-    if (s->encrypted && !s->has_seed)
-        return "it is encrypted and the key is missing or wrong";
     if (s->unwritable)
         return s->unwritable;
     if (c->memory)
@@ -451,6 +453,12 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     /* A copy in the cache may hold what was only in the buffer. */
     b->version++;
     js_cache_drop(s->cache, s->identity, b->number);
+}
+
+void js_writer_outdated(struct js_stream *s, struct js_writer *w) {
+    if (!w->changed)
+        w->changed_since = s->env->clock->now(s->env->clock->ctx);
+    w->changed = true;
 }
 
 void js_writer_touched(struct js_stream *s, struct js_writer *w) {

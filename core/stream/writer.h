@@ -97,6 +97,8 @@ int js_writer_roll(struct js_stream *s, struct js_writer *w);
 int js_writer_release(struct js_stream *s, struct js_writer *w);
 /* The newest block is gone from the list (its file, too): nothing to append to. */
 void js_writer_forget_block(struct js_stream *s, struct js_writer *w);
+/* index.db does not say any more what there is. */
+void js_writer_outdated(struct js_stream *s, struct js_writer *w);
 /* Something on disk changed: it is to be synced, and index.db to be written. */
 void js_writer_touched(struct js_stream *s, struct js_writer *w);
 /* Makes the stream read-only until reopened; returns err. */
@@ -126,5 +128,7 @@ int js_stream_sync_due(struct js_stream *stream, js_time_t now);
 /* Writes index.db for the state as it is, atomically. lock held for writing. A stream with damage
  * gets none: the index would turn what is lost into deletions. */
 int js_stream_write_index(struct js_stream *stream);
+/* The bytes of a plain index.db for a backup; none (0 bytes) when there is no block. */
+int js_stream_encode_index(struct js_stream *s, struct js_buf *out);
 
 #endif

@@ -24,13 +24,19 @@ struct jf_pool;
 struct jf_stats;
 struct jf_streams;
 
+#define JF_PUSHED_BITS  20
+#define JF_PUSHED_WORDS (1u << (JF_PUSHED_BITS - 6))
+
 enum jf_root_kind { JF_ROOT_STREAM, JF_ROOT_ACCOUNT, JF_ROOT_ACCOUNTS };
 
 struct jf_fs {
     const struct js_env *env;
     struct jf_options options;
     struct js_store *store;
-    enum jf_root_kind root_kind;
+    #define JF_PUSHED_BITS  20
+#define JF_PUSHED_WORDS (1u << (JF_PUSHED_BITS - 6))
+
+enum jf_root_kind root_kind;
     char *root_account; /* account at the root (JF_ROOT_STREAM, JF_ROOT_ACCOUNT) */
     char *root_stream;  /* JF_ROOT_STREAM */
     char *source;       /* absolute path of SOURCE, for statfs */
@@ -47,6 +53,11 @@ struct jf_fs {
     struct jf_log *log;
 
     js_time_t mounted;    /* wall clock */
+    /* Which message files were put into the page cache when they were opened (fs/node/n_msg.c): a bit
+     * for each number's hash. */
+    atomic_bool pushing;
+    atomic_uint num_pushed;
+    atomic_ullong pushed[JF_PUSHED_WORDS];
     atomic_bool stopping; /* blocking operations answer ESHUTDOWN */
 };
 

@@ -27,6 +27,15 @@ static const struct jf_verb *const verbs[] = {
     &jf_verb_dump,
     &jf_verb_verify,
     &jf_verb_pub,
+    &jf_verb_rm,
+    &jf_verb_purge,
+    &jf_verb_compact,
+    &jf_verb_stream_add,
+    &jf_verb_stream_edit,
+    &jf_verb_stream_rm,
+    &jf_verb_stream_ls,
+    &jf_verb_backup,
+    &jf_verb_restore,
     &jf_verb_next,
     &jf_verb_consumer_add,
     &jf_verb_consumer_rm,
@@ -74,6 +83,16 @@ int jf_cli_join(const struct jf_verb *verb, int a, int b) {
     if (verb == &jf_verb_verify)
         return a | b;
     return a > b ? a : b;
+}
+
+const char *jf_cli_take_cipher(struct jf_call *call, const char *value) {
+    if (strcmp(value, "chacha") == 0)
+        call->cipher = JS_CIPHER_NEW_CHACHA;
+    else if (strcmp(value, "aes") == 0)
+        call->cipher = JS_CIPHER_NEW_AES;
+    else
+        return "--cipher is chacha or aes";
+    return NULL;
 }
 
 const char *jf_cli_hint(int code) {
