@@ -30,7 +30,8 @@ struct js_dispatch {
     js_seq_t counted;          /* ... up to here */
     uint64_t removals, logged; /* the stream's counters when that was counted */
     uint32_t generation;
-    bool known; /* it was counted */
+    bool known;    /* it was counted */
+    js_seq_t seen; /* the stream's last sequence, as seen last */
 };
 
 struct js_consumer {

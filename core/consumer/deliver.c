@@ -258,13 +258,31 @@ static int take_new(struct js_consumer *c, struct batch *b) {
     return r;
 }
 
+/* A stream that was cut back gives the sequences behind the cut anew. */
+static int follow_back(struct js_consumer *c) {
+    struct js_stream_state st;
+    js_seq_t seen = c->d.seen;
+
+    js_stream_get_state(c->stream, &st);
+    c->d.seen = st.last_seq;
+    if (st.last_seq >= seen || !js_window_cut(&c->w, st.last_seq))
+        return 0;
+    js_consumer_changed(c);
+    js_dispatch_done(c);
+    int r = js_dispatch_begin(c);
+    c->d.seen = st.last_seq;
+    return r;
+}
+
 /* mu held. */
 static int deliver(struct js_consumer *c, struct batch *b) {
     if (c->config.pause_until > b->now) {
         c->d.paused_until = c->config.pause_until;
         return JS_ERR_PAUSED;
     }
-    int r = js_dispatch_expire(c, b->now, NULL);
+    int r = follow_back(c);
+    if (r == 0)
+        r = js_dispatch_expire(c, b->now, NULL);
     if (r == 0)
         r = js_dispatch_count(c);
     if (r == 0)
