@@ -219,3 +219,15 @@ int js_stream_store_raw_msg(struct js_stream *stream, struct js_new_msg *msg, js
         js_stream_notify(stream, msg->ret_seq, 1);
     return r < 0 ? r : 0;
 }
+
+int js_stream_rotate(struct js_stream *stream) {
+    struct js_writer *w;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_writer_open(stream, &w);
+    if (r == 0)
+        r = js_writer_roll(stream, w);
+    if (r == 0)
+        js_writer_touched(stream, w);
+    return js_stream_end_write(stream, r);
+}
