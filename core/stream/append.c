@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Storing messages: the checks, in the order of the peer's, and the batch. */
+#include "core/consumer/interest.h"
 #include "core/stream/limits.h"
 #include "core/stream/rules.h"
 
@@ -36,6 +37,14 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     return *ret_len ? 0 : JS_ERR_MSG_TOO_LARGE;
 }
 
+/* A message that no consumer wants uses up its sequence, and that is all. */
+static int store_nothing(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         js_time_t now) {
+    m->ret_seq = s->last_seq + 1;
+    m->ret_time = now;
+    return js_writer_skip(s, w, m->ret_seq, true);
+}
+
 /* One message of a batch, now at the earliest. */
 static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
                      struct js_gone *gone) {
@@ -53,6 +62,12 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
         m->ret_seq = v.first;
         m->ret_time = v.first_time;
         return 0;
+    }
+    if (s->config.retention == 'i') {
+        bool wanted;
+        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
+        if (r < 0 || !wanted)
+            return r < 0 ? r : store_nothing(s, w, m, now);
     }
     r = js_limits_check(s, sid, len, v.rollup != 0);
     if (r < 0)
@@ -203,4 +218,16 @@ int js_stream_store_raw_msg(struct js_stream *stream, struct js_new_msg *msg, js
     if (listeners && stored)
         js_stream_notify(stream, msg->ret_seq, 1);
     return r < 0 ? r : 0;
+}
+
+int js_stream_rotate(struct js_stream *stream) {
+    struct js_writer *w;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_writer_open(stream, &w);
+    if (r == 0)
+        r = js_writer_roll(stream, w);
+    if (r == 0)
+        js_writer_touched(stream, w);
+    return js_stream_end_write(stream, r);
 }

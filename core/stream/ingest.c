@@ -186,7 +186,6 @@ int js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot) 
     b->removals++;
     s->msgs--;
     s->bytes -= len;
-    s->removed_log[s->removed_logged++ % JS_REMOVED_LOG] = js_slot_seq(b->slots, slot);
     return 0;
 }
 

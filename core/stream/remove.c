@@ -130,6 +130,7 @@ int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t
     if (r != 0)
         return r < 0 ? r : JS_ERR_STALE;
     s->removals++;
+    s->removed_log[s->removed_logged++ % JS_REMOVED_LOG] = seq;
     js_writer_outdated(s, w);
     if (w->buf.len)
         w->promised = true; /* what left cannot be brought back */

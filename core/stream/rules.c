@@ -138,8 +138,9 @@ static int check_expected(struct js_stream *s, const struct js_new_msg *m, const
         int r = newest_of(s, subject, len, &have);
         if (r < 0)
             return r;
+        /* "There is none yet" is what creating only asks. */
         if (want != have)
-            return JS_ERR_WRONG_LAST_SEQ;
+            return want == 0 ? JS_ERR_EXISTS : JS_ERR_WRONG_LAST_SEQ;
     }
     if (f->last_id && f->last_id_len) {
         const char *id;

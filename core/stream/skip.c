@@ -3,8 +3,7 @@
 #include "core/base/limits.h"
 #include "core/stream/remove.h"
 
-/* Uses up seq..last. */
-static int skip(struct js_stream *s, struct js_writer *w, js_seq_t last, bool now_is_last) {
+int js_writer_skip(struct js_stream *s, struct js_writer *w, js_seq_t last, bool now_is_last) {
     js_time_t now = s->env->clock->now(s->env->clock->ctx);
     js_time_t time = now_is_last || s->last_time == 0 ? now : s->last_time;
     int r = js_writer_put_mark(s, w, last | JS_SEQ_ERASED, time);
@@ -37,7 +36,7 @@ int js_stream_skip_msg(struct js_stream *stream, js_seq_t seq, bool now_is_last,
     if (r == 0 && seq != 0 && seq != next)
         r = JS_ERR_SEQUENCE_MISMATCH;
     if (r == 0)
-        r = skip(stream, w, next, now_is_last);
+        r = js_writer_skip(stream, w, next, now_is_last);
     r = js_stream_end_write(stream, r);
     if (r == 0 && ret_seq)
         *ret_seq = next;
@@ -57,6 +56,6 @@ int js_stream_skip_msgs(struct js_stream *stream, js_seq_t seq, uint64_t num) {
     if (r == 0 && (num > JS_SEQ_MASK || next > JS_SEQ_MASK - num))
         r = JS_ERR_INVAL;
     if (r == 0)
-        r = skip(stream, w, next + num - 1, false);
+        r = js_writer_skip(stream, w, next + num - 1, false);
     return js_stream_end_write(stream, r);
 }

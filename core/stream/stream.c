@@ -3,6 +3,7 @@
 #include "core/stream/stream.h"
 
 #include "core/consumer/consumer.h"
+#include "core/consumer/interest.h"
 #include "core/stream/rules.h"
 
 struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
@@ -48,6 +49,7 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 
 void js_stream_free(struct js_stream *s) {
     js_consumers_stop(s);
+    js_interest_done(s);
     js_walk_done(&s->walk);
     if (s->cache)
         js_stream_unload(s, false);

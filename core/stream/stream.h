@@ -111,6 +111,13 @@ struct js_filters {
 void js_filters_init(struct js_filters *filters);
 void js_filters_done(struct js_filters *filters, const struct js_env *env);
 
+/* What consumers want (core/consumer/interest.h). */
+struct js_interest {
+    char **filters;
+    size_t count, cap;
+    bool everything, known;
+};
+
 struct js_writer; /* core/stream/writer.h */
 struct js_dedup;  /* core/stream/rules.h */
 struct js_ttl;
@@ -179,6 +186,7 @@ struct js_stream {
     js_time_t first_time, last_time;
     uint64_t lost;      /* damaged slots */
     uint64_t removals;
+    struct js_interest interest;
     uint64_t removed_logged; /* single messages that were removed, and which they were */
     js_seq_t removed_log[JS_REMOVED_LOG];
     size_t unread;         /* blocks that only index.db told of */

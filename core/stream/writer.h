@@ -131,4 +131,10 @@ int js_stream_write_index(struct js_stream *stream);
 /* The bytes of a plain index.db for a backup; none (0 bytes) when there is no block. */
 int js_stream_encode_index(struct js_stream *s, struct js_buf *out);
 
+/* ---- skip.c ------------------------------------------------------------------------------------- */
+
+/* Uses up the sequences to `last` with one record, and writes the buffer. now_is_last: LastTime
+ * becomes now. */
+int js_writer_skip(struct js_stream *stream, struct js_writer *w, js_seq_t last, bool now_is_last);
+
 #endif

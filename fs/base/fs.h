@@ -33,10 +33,7 @@ struct jf_fs {
     const struct js_env *env;
     struct jf_options options;
     struct js_store *store;
-    #define JF_PUSHED_BITS  20
-#define JF_PUSHED_WORDS (1u << (JF_PUSHED_BITS - 6))
-
-enum jf_root_kind root_kind;
+    enum jf_root_kind root_kind;
     char *root_account; /* account at the root (JF_ROOT_STREAM, JF_ROOT_ACCOUNT) */
     char *root_stream;  /* JF_ROOT_STREAM */
     char *source;       /* absolute path of SOURCE, for statfs */

@@ -245,7 +245,6 @@ static void power_failures(void **s) {
     power_failures_in("workqueue", JS_SYNC_CLOSE);
     power_failures_in("workqueue", JS_SYNC_ALWAYS);
     power_failures_in("workqueue", JS_SYNC_OS);
-    power_failures_in("interest", JS_SYNC_CLOSE);
 }
 
 int main(void) {
