@@ -212,6 +212,9 @@ enum js_source_kind {
     JS_SOURCE_BACKUP,    /* archive or directory made by `nats stream backup` */
 };
 
+/* How new streams are encrypted. */
+enum js_new_cipher { JS_CIPHER_NEW_NONE, JS_CIPHER_NEW_CHACHA, JS_CIPHER_NEW_AES };
+
 struct js_store_options {
     unsigned flags;          /* enum js_open_flags */
     js_key_fn key;           /* NULL: no key */
@@ -224,6 +227,8 @@ struct js_store_options {
     unsigned scan_threads;   /* 0 = one per core, at most 8 */
     uint64_t index_bytes;    /* memory for what is known per message, a stream; 0 = 1 GiB. Above it
                               * blocks are looked at again when they are asked for */
+    enum js_new_cipher cipher; /* of streams that are created; needs a key */
+    bool no_expire;          /* max_age and TTLs take nothing out */
     uint64_t block_size;     /* where new blocks are begun; 0 = what the stream's limits suggest, as
                               * servers do */
 };

@@ -36,7 +36,7 @@ struct js_new_msg {
  * sync. The rules of the stream layer hold (engine.md A2, issue text "Stream layer rules"): duplicate
  * window, Nats-Expected-* headers, rollup, TTLs, schedules, limits. Errors: SUBJECT, NOT_BOUND,
  * MSG_TOO_LARGE, MAX_*, NOT_PERMITTED (sealed, rollup not allowed), WRONG_STREAM, WRONG_LAST_SEQ,
- * WRONG_LAST_MSG_ID, BAD_HEADER.
+ * WRONG_LAST_MSG_ID, EXISTS (Nats-Expected-Last-Subject-Sequence: 0, and there is one), BAD_HEADER.
  */
 JS_API ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, size_t n,
                                     int *ret_err);
@@ -59,6 +59,8 @@ JS_API int js_stream_skip_msg(struct js_stream *stream, js_seq_t seq, bool now_i
 JS_API int js_stream_skip_msgs(struct js_stream *stream, js_seq_t seq, uint64_t num);
 /* Hands everything buffered to the kernel (asynchronous flush); no sync. */
 JS_API int js_stream_flush_all_pending(struct js_stream *stream);
+/* Begins a new block now. */
+JS_API int js_stream_rotate(struct js_stream *stream);
 /* Puts everything acknowledged on disk (data, and the directory where needed). After a failure the
  * stream is read-only until reopened (WRITE_FAILED). */
 JS_API int js_stream_sync(struct js_stream *stream);

@@ -28,16 +28,32 @@ _jetfs() {
         return
     fi
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "mount ls info dump verify pub --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "mount ls info dump verify pub rm purge compact backup restore stream next consumer bench --help --version" -- "$word")
+        return
+    fi
+    if [ "$verb" = stream ] && [ "$COMP_CWORD" = 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "add edit rm ls" -- "$word")
+        return
+    fi
+    if [ "$verb" = consumer ] && [ "$COMP_CWORD" = 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "add rm ls info next reset" -- "$word")
         return
     fi
     case $before in
+    --ack)
+        mapfile -t COMPREPLY < <(compgen -W "explicit all none" -- "$word")
+        return
+        ;;
+    --deliver)
+        mapfile -t COMPREPLY < <(compgen -W "all last new last-per-subject" -- "$word")
+        return
+        ;;
     --format)
         mapfile -t COMPREPLY < <(compgen -W "raw jsonl csv records" -- "$word")
         return
         ;;
     -o)
-        mapfile -t COMPREPLY < <(compgen -W "ro rw allow_delete allow_admin allow_all account= sync= key_file= prev_key_file= max_payload= cache= seq=hidden views=cached allow_other auto_unmount" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "ro rw allow_delete allow_admin allow_all force account= sync= key_file= prev_key_file= max_payload= cache= seq=hidden views=cached allow_other auto_unmount" -- "$word")
         compopt -o nospace
         return
         ;;
@@ -46,6 +62,15 @@ _jetfs() {
         case $verb in
         dump) common+=" --subject --seq --since --until --format" ;;
         pub) common+=" --lines --header -H" ;;
+        next) common+=" --count --no-ack --nak --raw" ;;
+        consumer)
+            case ${COMP_WORDS[2]} in
+            add) common+=" --filter --deliver --ack --wait --max-deliver --max-pending --backoff --description --config" ;;
+            rm) common+=" --force" ;;
+            next) common+=" --count --no-ack --nak --raw" ;;
+            reset) common+=" --seq --time" ;;
+            esac
+            ;;
         mount) common="-o -f -d --help" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$common" -- "$word")

@@ -90,6 +90,27 @@ static inline void js_cached_set_checked(struct js_cached *e, uint32_t off) {
         atomic_fetch_or_explicit(&e->checked[bit >> 6], UINT64_C(1) << (bit & 63),
                                  memory_order_relaxed);
 }
+/* The same for many records in ascending order: a flag costs little until the next word begins. Zero
+ * it first; js_flags_end() sets what is left. */
+struct js_flags {
+    uint32_t word;
+    uint64_t bits;
+};
+static inline void js_flags_end(struct js_flags *f, struct js_cached *e) {
+    if (f->bits)
+        atomic_fetch_or_explicit(&e->checked[f->word], f->bits, memory_order_relaxed);
+    f->bits = 0;
+}
+static inline void js_flags_set(struct js_flags *f, struct js_cached *e, uint32_t off) {
+    uint32_t bit = off >> JS_CHECK_SHIFT;
+    if (bit >= e->checked_bits)
+        return;
+    if (bit >> 6 != f->word) {
+        js_flags_end(f, e);
+        f->word = bit >> 6;
+    }
+    f->bits |= UINT64_C(1) << (bit & 63);
+}
 void js_cached_ref(struct js_cached *entry);
 void js_cached_unref(struct js_cached *entry);
 

@@ -68,11 +68,11 @@ static int refuse(struct js_consumer *c, js_seq_t seq, js_time_t delay, js_time_
         return JS_ERR_MSG_NOT_FOUND;
     struct js_entry *e = &c->w.entries[i];
     js_consumer_changed(c);
+    /* The wait ends when the delay does, also for who opens the consumer later. */
+    e->time = now - js_consumer_wait(&c->config, e->redelivered) + (delay > 0 ? delay : 0);
     if (delay <= 0)
         return js_dispatch_push(c, i);
-    /* The wait ends when the delay does. */
     e->flags &= ~(uint32_t)JS_ENTRY_DUE;
-    e->time = now - js_consumer_wait(&c->config, e->redelivered) + delay;
     js_dispatch_expect(c, now + delay);
     return 0;
 }
@@ -143,12 +143,9 @@ int js_consumer_undeliver(struct js_consumer *c, js_seq_t seq) {
 
     if (r < 0)
         return r;
-    size_t i = js_window_find(&c->w, seq);
-    r = i == JS_NO_ENTRY ? JS_ERR_MSG_NOT_FOUND : js_dispatch_push(c, i);
-    if (r == 0) {
-        c->w.entries[i].flags |= JS_ENTRY_UNSEEN;
-        js_consumer_changed(c);
-    }
+    r = refuse(c, seq, 0, c->env->clock->now(c->env->clock->ctx));
+    if (r == 0)
+        c->w.entries[js_window_find(&c->w, seq)].flags |= JS_ENTRY_UNSEEN;
     pthread_mutex_unlock(&c->mu);
     js_consumer_tell_ready(c);
     return r;

@@ -30,7 +30,8 @@ struct js_dispatch {
     js_seq_t counted;          /* ... up to here */
     uint64_t removals, logged; /* the stream's counters when that was counted */
     uint32_t generation;
-    bool known; /* it was counted */
+    bool known;    /* it was counted */
+    js_seq_t seen; /* the stream's last sequence, as seen last */
 };
 
 struct js_consumer {
@@ -105,6 +106,8 @@ int js_consumer_write_meta(struct js_stream *stream, int dirfd, const char *name
 /* Sets up delivery for the state there is (mu held or not shared yet). */
 int js_dispatch_begin(struct js_consumer *c);
 void js_dispatch_done(struct js_consumer *c);
+/* mu held: pending messages that are not there any more are pending no more. */
+int js_dispatch_drop_gone(struct js_consumer *c);
 /* Where a consumer that has delivered nothing begins: the sequence before it. */
 int js_consumer_first(struct js_stream *stream, const struct js_consumer_config *config,
                       js_seq_t *ret_before);

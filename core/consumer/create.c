@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/consumer/consumer.h"
+#include "core/consumer/interest.h"
 #include "core/format/json_fields.h"
 #include "core/format/subject.h"
 
@@ -282,6 +283,7 @@ static int create(struct js_stream *s, const char *name, const struct js_buf *te
     r = check_rules(&rules);
     if (r == 0)
         r = make_dir(s, name, &config, text);
+    js_interest_forget(s);
     atomic_store_explicit(&s->consumers_at, 0, memory_order_relaxed);
     pthread_mutex_unlock(&s->retire_mu);
     js_consumer_config_done(&config);
@@ -335,6 +337,7 @@ static int swap_config(struct js_consumer *c, struct js_buf *text,
         r = js_dispatch_begin(c);
     }
     pthread_mutex_unlock(&c->mu);
+    js_interest_forget(c->stream);
     js_consumer_tell_ready(c);
     return r;
 }
@@ -456,6 +459,7 @@ static int delete_locked(struct js_stream *s, const char *name, bool force) {
             js_consumer_put(c);
         }
         r = remove_dir(s, name);
+        js_interest_forget(s);
     }
     atomic_store_explicit(&s->consumers_at, 0, memory_order_relaxed);
     if (r == 0 && retention_of(s, &known) == 'i' && known)

@@ -149,10 +149,14 @@ static int hand_out(struct js_consumer *c, struct batch *b, js_seq_t seq, uint64
     return 0;
 }
 
-static bool is_there(struct js_consumer *c, js_seq_t seq) {
+/* 1, or 0 when it was removed or is damaged; anything else says nothing about the message. */
+static int is_there(struct js_consumer *c, js_seq_t seq) {
     struct js_msg_stat st;
+    int r = js_stream_stat_msg(c->stream, seq, &st);
 
-    return js_stream_stat_msg(c->stream, seq, &st) == 0 && !st.damaged;
+    if (r == JS_ERR_MSG_NOT_FOUND || r == JS_ERR_DELETED_MSG || r == JS_ERR_EOF)
+        return 0;
+    return r < 0 ? r : !st.damaged;
 }
 
 /* One that waits to be delivered again. Those that were removed meanwhile, or were delivered too
@@ -162,8 +166,11 @@ static int again(struct js_consumer *c, struct batch *b, size_t i) {
     struct js_entry e = c->w.entries[i];
     uint64_t count = (uint64_t)e.redelivered + (e.flags & JS_ENTRY_UNSEEN ? 1 : 2);
     bool changed;
+    int there = is_there(c, e.seq);
 
-    if (!is_there(c, e.seq)) {
+    if (there < 0)
+        return there;
+    if (!there) {
         js_consumer_changed(c);
         return js_window_ack(&c->w, &rules, e.dseq, e.seq, &changed);
     }
@@ -192,6 +199,28 @@ static int take_due(struct js_consumer *c, struct batch *b) {
     return r;
 }
 
+int js_dispatch_drop_gone(struct js_consumer *c) {
+    struct js_window_rules rules = js_consumer_rules(c);
+    js_seq_t from = 0;
+    int r = 0;
+
+    for (;;) {
+        size_t i = js_window_from(&c->w, from);
+        if (i == JS_NO_ENTRY || r < 0)
+            return r;
+        struct js_entry e = c->w.entries[i];
+        int there = is_there(c, e.seq);
+        bool changed;
+        if (there < 0)
+            return there;
+        /* An acknowledgement of all would take those before it along. */
+        rules.ack_policy = 'e';
+        if (!there)
+            r = js_window_ack(&c->w, &rules, e.dseq, e.seq, &changed);
+        from = e.seq + 1;
+    }
+}
+
 /* How many new ones may be out besides those that are. */
 static size_t room(const struct js_consumer *c, size_t wanted) {
     int64_t max = c->config.max_ack_pending;
@@ -209,9 +238,13 @@ static int find_new(struct js_consumer *c, js_seq_t *seqs, size_t max, size_t *r
     struct js_dispatch *d = &c->d;
     size_t n = 0;
 
-    for (size_t i = d->at_last; i < d->num_lasts && n < max; i++)
-        if (is_there(c, d->lasts[i]))
+    for (size_t i = d->at_last; i < d->num_lasts && n < max; i++) {
+        int there = is_there(c, d->lasts[i]);
+        if (there < 0)
+            return there;
+        if (there)
             seqs[n++] = d->lasts[i];
+    }
     *ret_n = n;
     if (n)
         return 0;
@@ -247,13 +280,31 @@ static int take_new(struct js_consumer *c, struct batch *b) {
     return r;
 }
 
+/* A stream that was cut back gives the sequences behind the cut anew. */
+static int follow_back(struct js_consumer *c) {
+    struct js_stream_state st;
+    js_seq_t seen = c->d.seen;
+
+    js_stream_get_state(c->stream, &st);
+    c->d.seen = st.last_seq;
+    if (st.last_seq >= seen || !js_window_cut(&c->w, st.last_seq))
+        return 0;
+    js_consumer_changed(c);
+    js_dispatch_done(c);
+    int r = js_dispatch_begin(c);
+    c->d.seen = st.last_seq;
+    return r;
+}
+
 /* mu held. */
 static int deliver(struct js_consumer *c, struct batch *b) {
     if (c->config.pause_until > b->now) {
         c->d.paused_until = c->config.pause_until;
         return JS_ERR_PAUSED;
     }
-    int r = js_dispatch_expire(c, b->now, NULL);
+    int r = follow_back(c);
+    if (r == 0)
+        r = js_dispatch_expire(c, b->now, NULL);
     if (r == 0)
         r = js_dispatch_count(c);
     if (r == 0)
@@ -304,29 +355,43 @@ int js_consumer_next(struct js_consumer *c, struct js_delivery *out, size_t max,
     return r;
 }
 
+struct peek {
+    js_seq_t *buf;
+    size_t n, max;
+};
+
+static int peek_one(struct js_consumer *c, struct peek *p, js_seq_t seq) {
+    int there = is_there(c, seq);
+
+    if (there > 0)
+        p->buf[p->n++] = seq;
+    return there < 0 ? there : 0;
+}
+
 int js_consumer_peek(struct js_consumer *c, js_seq_t from, js_seq_t *buf, size_t max,
                      size_t *ret_n) {
     struct js_filter filter = js_consumer_filter(&c->config);
-    size_t n = 0, more = 0;
+    struct peek p = {.buf = buf, .max = max};
+    size_t more = 0;
     int r = js_consumer_lock(c);
 
     if (r < 0)
         return r;
     r = js_dispatch_expire(c, wall(c), NULL);
-    for (size_t i = js_window_from(&c->w, from); i != JS_NO_ENTRY && n < max;
+    for (size_t i = js_window_from(&c->w, from); i != JS_NO_ENTRY && p.n < max && r == 0;
          i = js_window_after(&c->w, i))
-        if ((c->w.entries[i].flags & JS_ENTRY_DUE) && is_there(c, c->w.entries[i].seq))
-            buf[n++] = c->w.entries[i].seq;
-    for (size_t i = c->d.at_last; i < c->d.num_lasts && n < max; i++)
-        if (c->d.lasts[i] >= from && is_there(c, c->d.lasts[i]))
-            buf[n++] = c->d.lasts[i];
+        if (c->w.entries[i].flags & JS_ENTRY_DUE)
+            r = peek_one(c, &p, c->w.entries[i].seq);
+    for (size_t i = c->d.at_last; i < c->d.num_lasts && p.n < max && r == 0; i++)
+        if (c->d.lasts[i] >= from)
+            r = peek_one(c, &p, c->d.lasts[i]);
     js_seq_t next = c->d.next > c->d.resume ? c->d.next : c->d.resume;
-    if (r == 0 && n < max)
-        r = js_stream_list_seqs(c->stream, &filter, from > next ? from : next, false, buf + n,
-                                max - n, &more);
+    if (r == 0 && p.n < max)
+        r = js_stream_list_seqs(c->stream, &filter, from > next ? from : next, false, buf + p.n,
+                                max - p.n, &more);
     pthread_mutex_unlock(&c->mu);
     if (r == 0)
-        *ret_n = n + more;
+        *ret_n = p.n + more;
     return r;
 }
 

@@ -184,7 +184,7 @@ static int take_over(struct js_consumer *c, struct js_consumer_loaded *l) {
     c->has_prev = l->has_prev;
     c->file_synced = !l->has_prev;
     if (l->info.has_state) {
-        r = js_window_set(&c->w, &l->state);
+        r = js_window_take(&c->w, &l->state);
     } else {
         js_seq_t before;
         r = js_consumer_first(c->stream, &c->config, &before);
@@ -237,6 +237,7 @@ int js_consumer_bring_in(struct js_stream *s, const char *name, struct js_consum
         mine = NULL;
         c->next = s->consumers_open;
         s->consumers_open = c;
+        atomic_store(&s->has_listeners, true);
         atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&s->consumers_mu);
@@ -293,10 +294,14 @@ int js_stream_repair_consumer(struct js_stream *s, const char *name, js_seq_t se
         r = js_consumer_seek(c, seq);
     } else {
         /* Opening made the state fit; now it is written. */
-        pthread_mutex_lock(&c->mu);
-        js_consumer_changed(c);
-        r = js_consumer_write(c, true);
-        pthread_mutex_unlock(&c->mu);
+        r = js_consumer_lock(c);
+        if (r == 0) {
+            r = js_dispatch_drop_gone(c);
+            js_consumer_changed(c);
+            if (r == 0)
+                r = js_consumer_write(c, true);
+            pthread_mutex_unlock(&c->mu);
+        }
     }
     js_consumer_put(c);
     return r;

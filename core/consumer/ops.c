@@ -178,13 +178,12 @@ int js_consumer_borrow_state(struct js_consumer *c,
 
 int js_consumer_encoded_state(struct js_consumer *c, js_sink_fn sink, void *ctx) {
     struct js_buf buf = {.env = c->env};
-    struct js_consumer_state st;
-    int r = js_consumer_state(c, &st);
+    int r = js_consumer_lock(c);
 
     if (r < 0)
         return r;
-    r = js_consumer_state_encode(&st, c->env->clock->now(c->env->clock->ctx), &buf);
-    js_consumer_state_done(&st);
+    r = js_window_encode(&c->w, c->env->clock->now(c->env->clock->ctx), &buf);
+    pthread_mutex_unlock(&c->mu);
     if (r == 0)
         r = sink(ctx, buf.data, buf.len);
     js_buf_done(&buf);

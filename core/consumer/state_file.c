@@ -74,20 +74,18 @@ static int seal(const struct js_consumer *c, struct js_buf *plain, struct js_buf
     return js_seal(c->env, c->key.cipher, c->key.seed, plain->data, plain->len, out);
 }
 
-static int write_state(struct js_consumer *c, const struct js_consumer_state *st, bool on_disk,
-                       bool prev_needed, bool *ret_synced) {
-    struct js_buf plain = {.env = c->env}, sealed = {.env = c->env};
+/* plain is used up. */
+static int write_state(struct js_consumer *c, struct js_buf *plain, bool on_disk, bool prev_needed,
+                       bool *ret_synced) {
+    struct js_buf sealed = {.env = c->env};
     int r = 0;
 
     if (js_stream_retires(c->stream))
         r = js_stream_sync(c->stream);
     if (r == 0)
-        r = js_consumer_state_encode(st, c->env->clock->now(c->env->clock->ctx), &plain);
-    if (r == 0)
-        r = seal(c, &plain, &sealed);
+        r = seal(c, plain, &sealed);
     if (r == 0)
         r = replace_state(c, &sealed, on_disk, prev_needed, ret_synced);
-    js_buf_done(&plain);
     js_buf_done(&sealed);
     return r;
 }
@@ -102,16 +100,16 @@ int js_consumer_write(struct js_consumer *c, bool on_disk) {
             return 0;
         if (c->dirfd < 0)
             return JS_ERR_STORE_CLOSED;
-        struct js_consumer_state st;
+        struct js_buf plain = {.env = c->env};
         uint64_t mark = c->changes;
         bool synced = false, prev_needed = c->has_file && c->file_synced;
-        int r = js_window_copy(&c->w, &st);
+        int r = js_window_encode(&c->w, c->env->clock->now(c->env->clock->ctx), &plain);
         if (r < 0)
             return r;
         c->writing = true;
         pthread_mutex_unlock(&c->mu);
-        r = write_state(c, &st, on_disk, prev_needed, &synced);
-        js_consumer_state_done(&st);
+        r = write_state(c, &plain, on_disk, prev_needed, &synced);
+        js_buf_done(&plain);
         pthread_mutex_lock(&c->mu);
         c->writing = false;
         js_time_t now = c->env->clock->now(c->env->clock->ctx);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/consumer/window.h"
 
+#include "core/format/consumer_state.h"
+
 #define PACK_MIN 64
 
 void js_window_done(struct js_window *w) {
@@ -221,39 +223,76 @@ int js_window_check(const struct js_consumer_state *st) {
     return 0;
 }
 
-int js_window_set(struct js_window *w, const struct js_consumer_state *st) {
-    struct js_window n = {.env = w->env,
-                          .delivered_consumer = st->delivered_consumer,
-                          .delivered_stream = st->delivered_stream,
-                          .floor_consumer = st->floor_consumer,
-                          .floor_stream = st->floor_stream};
-    size_t k = 0;
-    int r = st->num_pending ? js_window_reserve(&n, st->num_pending) : 0;
+static struct js_entry entry_of(const struct js_pending *p) {
+    return (struct js_entry){.seq = p->stream_seq,
+                             .dseq = p->consumer_seq,
+                             .time = p->delivered,
+                             .flags = JS_ENTRY_LIVE};
+}
 
-    for (size_t i = 0; i < st->num_pending && r == 0; i++) {
-        const struct js_pending *p = &st->pending[i];
-        struct js_entry *e = &n.entries[n.tail++];
-        *e = (struct js_entry){.seq = p->stream_seq,
-                               .dseq = p->consumer_seq,
-                               .time = p->delivered,
-                               .flags = JS_ENTRY_LIVE};
-        n.live++;
-        while (k < st->num_redelivered && st->redelivered[k].stream_seq < e->seq && r == 0) {
-            r = raise_other(&n, st->redelivered[k].stream_seq, st->redelivered[k].count);
-            k++;
-        }
-        if (k < st->num_redelivered && st->redelivered[k].stream_seq == e->seq)
-            set_count(&n, e, st->redelivered[k++].count);
+/* Puts the counts where they belong: both lists ascend. */
+static int join_counts(struct js_window *w, const struct js_consumer_state *st) {
+    size_t i = w->head;
+    int r = 0;
+
+    for (size_t k = 0; k < st->num_redelivered && r == 0; k++) {
+        const struct js_consumer_redelivered *c = &st->redelivered[k];
+        while (i < w->tail && w->entries[i].seq < c->stream_seq)
+            i++;
+        if (i < w->tail && w->entries[i].seq == c->stream_seq)
+            set_count(w, &w->entries[i], c->count);
+        else
+            r = raise_other(w, c->stream_seq, c->count);
     }
-    for (; k < st->num_redelivered && r == 0; k++)
-        r = raise_other(&n, st->redelivered[k].stream_seq, st->redelivered[k].count);
+    return r;
+}
+
+static struct js_window begin_set(const struct js_window *w, const struct js_consumer_state *st) {
+    return (struct js_window){.env = w->env,
+                              .delivered_consumer = st->delivered_consumer,
+                              .delivered_stream = st->delivered_stream,
+                              .floor_consumer = st->floor_consumer,
+                              .floor_stream = st->floor_stream};
+}
+
+static int end_set(struct js_window *w, struct js_window *n, const struct js_consumer_state *st) {
+    n->live = n->tail = st->num_pending;
+    int r = join_counts(n, st);
+
     if (r < 0) {
-        js_window_done(&n);
+        js_window_done(n);
         return r;
     }
     js_window_done(w);
-    *w = n;
+    *w = *n;
     return 0;
+}
+
+int js_window_set(struct js_window *w, const struct js_consumer_state *st) {
+    struct js_window n = begin_set(w, st);
+    int r = st->num_pending ? js_window_reserve(&n, st->num_pending) : 0;
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < st->num_pending; i++)
+        n.entries[i] = entry_of(&st->pending[i]);
+    return end_set(w, &n, st);
+}
+
+_Static_assert(sizeof(struct js_entry) == sizeof(struct js_pending), "one takes the other's place");
+
+int js_window_take(struct js_window *w, struct js_consumer_state *st) {
+    struct js_window n = begin_set(w, st);
+    void *memory = st->pending;
+
+    for (size_t i = 0; i < st->num_pending; i++) {
+        struct js_entry e = entry_of(&st->pending[i]);
+        memcpy((char *)memory + i * sizeof e, &e, sizeof e);
+    }
+    st->pending = NULL;
+    n.entries = memory;
+    n.cap = st->num_pending;
+    return end_set(w, &n, st);
 }
 
 static void add_count(struct js_consumer_state *st, js_seq_t seq, uint64_t count) {
@@ -294,6 +333,37 @@ int js_window_copy(const struct js_window *w, struct js_consumer_state *ret_stat
     for (; k < w->num_others; k++)
         add_count(&st, w->others[k].stream_seq, w->others[k].count);
     *ret_state = st;
+    return 0;
+}
+
+int js_window_encode(const struct js_window *w, js_time_t now, struct js_buf *out) {
+    const struct js_consumer_state head = {.delivered_consumer = w->delivered_consumer,
+                                           .delivered_stream = w->delivered_stream,
+                                           .floor_consumer = w->floor_consumer,
+                                           .floor_stream = w->floor_stream};
+    size_t counts = w->counted + w->num_others, k = 0;
+    struct js_state_writer sw;
+    int r = js_state_begin(&sw, &head, w->live, counts, now, out);
+
+    if (r < 0)
+        return r;
+    for (size_t i = w->head; i < w->tail; i++) {
+        const struct js_entry *e = &w->entries[i];
+        if (e->flags & JS_ENTRY_LIVE)
+            js_state_put_pending(&sw, e->seq, e->dseq, e->time);
+    }
+    js_state_put(&sw, counts);
+    for (size_t i = w->head; i < w->tail && w->counted; i++) {
+        const struct js_entry *e = &w->entries[i];
+        if (!(e->flags & JS_ENTRY_LIVE) || e->redelivered == 0)
+            continue;
+        for (; k < w->num_others && w->others[k].stream_seq < e->seq; k++)
+            js_state_put_count(&sw, w->others[k].stream_seq, w->others[k].count);
+        js_state_put_count(&sw, e->seq, e->redelivered);
+    }
+    for (; k < w->num_others; k++)
+        js_state_put_count(&sw, w->others[k].stream_seq, w->others[k].count);
+    out->len = (size_t)(sw.p - out->data);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #ifndef JS_WINDOW_H
 #define JS_WINDOW_H
 
-#include "core/base/mem.h"
+#include "core/base/buf.h"
 #include "core/jetstore.h"
 
 #define JS_NO_ENTRY SIZE_MAX
@@ -54,9 +54,13 @@ void js_window_done(struct js_window *w);
 void js_window_clear(struct js_window *w);
 /* Takes over what a state says; the state stays the caller's. NOMEM: the window is as it was. */
 int js_window_set(struct js_window *w, const struct js_consumer_state *state);
+/* The same, and the memory of the pending ones becomes the window's. */
+int js_window_take(struct js_window *w, struct js_consumer_state *state);
 /* INVAL if floor and pending do not lie as they must. */
 int js_window_check(const struct js_consumer_state *state);
 int js_window_copy(const struct js_window *w, struct js_consumer_state *ret_state);
+/* The bytes of o.dat, appended to out. NOMEM. */
+int js_window_encode(const struct js_window *w, js_time_t now, struct js_buf *out);
 
 /* Index of a pending sequence, or JS_NO_ENTRY. */
 size_t js_window_find(const struct js_window *w, js_seq_t seq);

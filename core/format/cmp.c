@@ -104,3 +104,14 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
     }
     return e;
 }
+
+int js_cmp_encode(enum js_cmp_kind kind, const uint8_t *in, size_t len, struct js_buf *out) {
+    if (len < RAW_END || kind != JS_CMP_S2)
+        return kind == JS_CMP_S2 ? JS_ERR_INVAL : JS_ERR_UNSUPPORTED;
+    js_buf_append(out, "cmp", 3);
+    js_buf_append_u8(out, JS_CMP_S2);
+    js_buf_append_uv(out, len);
+    int r = js_s2_encode(in, len - RAW_END, out);
+    js_buf_append(out, in + len - RAW_END, RAW_END);
+    return r < 0 ? r : out->failed ? JS_ERR_NOMEM : 0;
+}

@@ -25,6 +25,7 @@ struct maker {
     json_t *out;
     char *why;
     size_t why_size;
+    bool update; /* of a stream that is there: it may be sealed, and have a first sequence */
 };
 
 enum field_kind {
@@ -73,8 +74,8 @@ static const struct {
     {"sources", NOT_BUILT},
     {"subject_transform", NOT_BUILT},
     {"republish", NOT_BUILT},
-    {"allow_msg_ttl", NOT_BUILT},
-    {"subject_delete_marker_ttl", NOT_BUILT},
+    {"allow_msg_ttl", FLAG_SET},
+    {"subject_delete_marker_ttl", TAKEN},
     {"allow_msg_counter", NOT_BUILT},
     {"allow_atomic", NOT_BUILT},
     {"allow_msg_schedules", NOT_BUILT},
@@ -251,11 +252,32 @@ static int put_newer(struct maker *m) {
     const char *compression = js_field_str(&m->user, "compression", "none");
     const char *persist = js_field_str(&m->user, "persist_mode", "default");
 
-    if (js_field_int(&m->user, "first_seq", 0) != 0)
+    int64_t first = js_field_int(&m->user, "first_seq", 0);
+    int64_t marker = js_field_int(&m->user, "subject_delete_marker_ttl", 0);
+    int r = 0;
+
+    if (first != 0 && m->update)
+        r = put(m, "first_seq", json_integer(first));
+    else if (first != 0)
         return REFUSE(m, "\"first_seq\" is refused: servers 2.10.0 to 2.10.27 and 2.11.0 to 2.11.1 "
                          "purge such a stream at every start");
-    if (*persist && strcmp(persist, "default") != 0)
-        return REFUSE(m, "\"persist_mode\" must be \"default\"");
+    if (*persist && strcmp(persist, "default") != 0 && strcmp(persist, "async") != 0)
+        return REFUSE(m, "\"persist_mode\" must be \"default\" or \"async\"");
+    if (r == 0 && strcmp(persist, "async") == 0)
+        r = put(m, "persist_mode", json_string(persist));
+    if (marker != 0 && marker < 1000 * MS)
+        return REFUSE(m, "\"subject_delete_marker_ttl\" must be 0 or at least 1 s (in nanoseconds)");
+    if (marker && js_field_bool(&m->user, "deny_purge"))
+        return REFUSE(m, "\"subject_delete_marker_ttl\" needs the permission to purge");
+    /* Markers are messages that expire and that replace the subject's older ones. */
+    if (r == 0 && marker)
+        r = put(m, "subject_delete_marker_ttl", json_integer(marker));
+    if (r == 0 && marker)
+        r = put(m, "allow_msg_ttl", json_true());
+    if (r == 0 && marker)
+        r = put(m, "allow_rollup_hdrs", json_true());
+    if (r < 0)
+        return r;
     if (!*compression || strcmp(compression, "none") == 0)
         return 0;
     if (strcmp(compression, "s2") != 0)
@@ -267,7 +289,7 @@ static int check_flags(struct maker *m) {
     struct js_fields *f = &m->user;
     bool per_subject = js_field_bool(f, "discard_new_per_subject");
 
-    if (js_field_bool(f, "sealed"))
+    if (js_field_bool(f, "sealed") && !m->update)
         return REFUSE(m, "a stream cannot be made sealed");
     if (js_field_bool(f, "mirror_direct"))
         return REFUSE(m, "\"mirror_direct\" needs a mirror");
@@ -376,10 +398,10 @@ static int append_json(const char *text, size_t len, void *buf) {
     return ((struct js_buf *)buf)->failed ? -1 : 0;
 }
 
-int js_stream_config_make(const struct js_env *env, const char *name, const char *user_json,
-                          js_time_t created, struct js_buf *ret_text, char *ret_why,
-                          size_t why_size) {
-    struct maker m = {.name = name, .why = ret_why, .why_size = why_size};
+static int make(const struct js_env *env, const char *name, const char *user_json,
+                js_time_t created, bool update, struct js_buf *ret_text, char *ret_why,
+                size_t why_size) {
+    struct maker m = {.name = name, .why = ret_why, .why_size = why_size, .update = update};
     json_t *user = NULL;
     int r = 0;
 
@@ -410,4 +432,16 @@ int js_stream_config_make(const struct js_env *env, const char *name, const char
     json_decref(user);
     json_decref(m.out);
     return r;
+}
+
+int js_stream_config_make(const struct js_env *env, const char *name, const char *user_json,
+                          js_time_t created, struct js_buf *ret_text, char *ret_why,
+                          size_t why_size) {
+    return make(env, name, user_json, created, false, ret_text, ret_why, why_size);
+}
+
+int js_stream_config_remake(const struct js_env *env, const char *name, const char *user_json,
+                            js_time_t created, struct js_buf *ret_text, char *ret_why,
+                            size_t why_size) {
+    return make(env, name, user_json, created, true, ret_text, ret_why, why_size);
 }

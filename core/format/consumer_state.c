@@ -43,14 +43,14 @@ static int read_pending(struct js_reader *r, uint8_t version, struct js_consumer
     if (n == 0)
         return 0;
     uint64_t base = (uint64_t)js_read_sv(r);
-    st->pending = js_calloc(st->env, n, sizeof *st->pending);
+    st->pending = js_realloc_array(st->env, NULL, n, sizeof *st->pending);
     if (!st->pending)
         return JS_ERR_NOMEM;
     for (uint64_t i = 0; i < n; i++) {
         struct js_pending *p = &st->pending[st->num_pending];
+        p->redelivered = 0;
         p->stream_seq = js_read_uv(r) + st->floor_stream;
-        if (version == 2)
-            p->consumer_seq = js_read_uv(r) + st->floor_consumer;
+        p->consumer_seq = version == 2 ? js_read_uv(r) + st->floor_consumer : 0;
         uint64_t delta = (uint64_t)js_read_sv(r);
         p->delivered = seconds(version == 2 ? base - delta : base + delta);
         if (r->bad || p->stream_seq == 0)
@@ -172,49 +172,46 @@ int js_consumer_state_decode(const struct js_env *env, const uint8_t *in, size_t
     return 0;
 }
 
-/* The longest form of one number. */
-#define MAX_UV 10
+int js_state_begin(struct js_state_writer *w, const struct js_consumer_state *head,
+                   size_t num_pending, size_t num_redelivered, js_time_t now, struct js_buf *out) {
+    size_t numbers = 8, each;
 
-static uint8_t *put_uv(uint8_t *p, uint64_t v) {
-    return p + js_put_uv(p, v);
-}
-
-static uint8_t *put_sv(uint8_t *p, int64_t v) {
-    return put_uv(p, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
+    if (__builtin_mul_overflow(num_pending, (size_t)3, &each) ||
+        __builtin_add_overflow(numbers, each, &numbers) ||
+        __builtin_mul_overflow(num_redelivered, (size_t)2, &each) ||
+        __builtin_add_overflow(numbers, each, &numbers) ||
+        __builtin_mul_overflow(numbers, (size_t)JS_STATE_MAX_UV, &each) ||
+        js_buf_reserve(out, each) < 0)
+        return JS_ERR_NOMEM;
+    *w = (struct js_state_writer){.p = out->data + out->len,
+                                  .floor_consumer = head->floor_consumer,
+                                  .floor_stream = head->floor_stream,
+                                  .base = now / SECOND};
+    *w->p++ = MAGIC;
+    *w->p++ = 2;
+    js_state_put(w, head->floor_consumer);
+    js_state_put(w, head->floor_stream);
+    js_state_put(w, head->delivered_consumer);
+    js_state_put(w, head->delivered_stream);
+    js_state_put(w, num_pending);
+    if (num_pending)
+        js_state_put_signed(w, w->base);
+    return 0;
 }
 
 int js_consumer_state_encode(const struct js_consumer_state *st, js_time_t now,
                              struct js_buf *out) {
-    int64_t base = now / SECOND;
-    size_t numbers = 8, each;
+    struct js_state_writer w;
+    int r = js_state_begin(&w, st, st->num_pending, st->num_redelivered, now, out);
 
-    if (__builtin_mul_overflow(st->num_pending, (size_t)3, &each) ||
-        __builtin_add_overflow(numbers, each, &numbers) ||
-        __builtin_mul_overflow(st->num_redelivered, (size_t)2, &each) ||
-        __builtin_add_overflow(numbers, each, &numbers) ||
-        __builtin_mul_overflow(numbers, (size_t)MAX_UV, &each) || js_buf_reserve(out, each) < 0)
-        return JS_ERR_NOMEM;
-    uint8_t *p = out->data + out->len;
-    *p++ = MAGIC;
-    *p++ = 2;
-    p = put_uv(p, st->floor_consumer);
-    p = put_uv(p, st->floor_stream);
-    p = put_uv(p, st->delivered_consumer);
-    p = put_uv(p, st->delivered_stream);
-    p = put_uv(p, st->num_pending);
-    if (st->num_pending)
-        p = put_sv(p, base);
-    for (size_t i = 0; i < st->num_pending; i++) {
-        const struct js_pending *e = &st->pending[i];
-        p = put_uv(p, e->stream_seq - st->floor_stream);
-        p = put_uv(p, e->consumer_seq - st->floor_consumer);
-        p = put_sv(p, base - e->delivered / SECOND);
-    }
-    p = put_uv(p, st->num_redelivered);
-    for (size_t i = 0; i < st->num_redelivered; i++) {
-        p = put_uv(p, st->redelivered[i].stream_seq - st->floor_stream);
-        p = put_uv(p, st->redelivered[i].count);
-    }
-    out->len = (size_t)(p - out->data);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < st->num_pending; i++)
+        js_state_put_pending(&w, st->pending[i].stream_seq, st->pending[i].consumer_seq,
+                             st->pending[i].delivered);
+    js_state_put(&w, st->num_redelivered);
+    for (size_t i = 0; i < st->num_redelivered; i++)
+        js_state_put_count(&w, st->redelivered[i].stream_seq, st->redelivered[i].count);
+    out->len = (size_t)(w.p - out->data);
     return 0;
 }

@@ -31,6 +31,8 @@ void js_stream_config_done(struct js_stream_config *config) {
     *config = (struct js_stream_config){.env = config->env};
 }
 
+#define TWO_MINUTES INT64_C(120000000000)
+
 /* Servers read 0 as no limit. */
 static int64_t limit_of(struct js_fields *f, const char *key) {
     int64_t v = js_field_int(f, key, -1);
@@ -74,6 +76,11 @@ static void take_scalars(struct js_fields *f, struct js_stream_config *c) {
     c->max_age = js_field_int(f, "max_age", 0);
     if (c->max_age < 0)
         c->max_age = 0;
+    c->duplicate_window = js_field_int(f, "duplicate_window", 0);
+    if (c->duplicate_window <= 0 && !js_field(f, "mirror") && !js_field(f, "sources"))
+        c->duplicate_window = c->max_age > 0 && c->max_age < TWO_MINUTES ? c->max_age : TWO_MINUTES;
+    c->delete_marker_ttl = js_field_int(f, "subject_delete_marker_ttl", 0);
+    c->persist_async = strcmp(js_field_str(f, "persist_mode", ""), "async") == 0;
     int64_t first = js_field_int(f, "first_seq", 0);
     c->first_seq = first > 0 ? (uint64_t)first : 0;
     c->discard_new_per_subject = js_field_bool(f, "discard_new_per_subject");

@@ -17,6 +17,9 @@ struct js_stream_config {
     char compression; /* 'n'one, 's'2 */
     int64_t max_msgs, max_bytes, max_msgs_per_subject, max_msg_size; /* -1 = no limit */
     int64_t max_age; /* ns, 0 = none */
+    int64_t duplicate_window;  /* ns, 0 = none */
+    int64_t delete_marker_ttl; /* ns, 0 = none */
+    bool persist_async;        /* persist_mode "async" */
     uint64_t first_seq;
     bool discard_new_per_subject, sealed, deny_delete, deny_purge, allow_rollup_hdrs;
     bool allow_msg_ttl, allow_msg_counter, allow_msg_schedules, allow_atomic;
@@ -40,6 +43,11 @@ void js_stream_config_done(struct js_stream_config *config);
 int js_stream_config_make(const struct js_env *env, const char *name, const char *user_json,
                           js_time_t created, struct js_buf *ret_text, char *ret_why,
                           size_t why_size);
+
+/* The same for a stream that is there: sealing is allowed, a first sequence stays. */
+int js_stream_config_remake(const struct js_env *env, const char *name, const char *user_json,
+                            js_time_t created, struct js_buf *ret_text, char *ret_why,
+                            size_t why_size);
 
 /* Hex sum of meta.inf's bytes as stored; key name is "<stream>" or "<stream>/<consumer>". */
 void js_meta_sum(const char *key_name, const uint8_t *stored, size_t len, char ret_hex[17]);

@@ -9,19 +9,28 @@
 
 #include "core/base/file.h"
 #include "core/store/store.h"
+#include "core/stream/meta_write.h"
 
 static int sync_fd(const struct js_env *env, int fd) {
     return js_err_from_errno(-env->io->fsync(env->io->ctx, fd));
 }
 
 /* meta.inf, meta.sum, msgs/ and obs/ in an open directory, on disk. */
-static int fill_stream(struct js_store *s, int fd, const char *name, const struct js_buf *meta) {
-    char sum[17];
-    int r = js_file_replace(s->env, fd, "meta.inf", meta->data, meta->len, true);
+static int fill_stream(struct js_store *s, int fd, const char *account, const char *name,
+                       const struct js_buf *meta) {
+    struct js_block_key key;
+    bool sealed = s->options.cipher != JS_CIPHER_NEW_NONE;
+    int r = 0;
 
-    js_meta_sum(name, meta->data, meta->len, sum);
+    if (sealed)
+        r = js_asset_key_make(s->env, fd, s->options.key, s->options.key_ctx, account, name,
+                              s->options.cipher == JS_CIPHER_NEW_AES ? JS_CIPHER_AES
+                                                                     : JS_CIPHER_CHACHA,
+                              &key);
     if (r == 0)
-        r = js_file_replace(s->env, fd, "meta.sum", sum, 16, true);
+        r = js_meta_write(s->env, fd, name, meta->data, meta->len, sealed ? &key : NULL);
+    if (sealed)
+        js_wipe(&key, sizeof key);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->mkdir(s->env->io->ctx, fd, "msgs", 0700));
     if (r == 0)
@@ -30,7 +39,8 @@ static int fill_stream(struct js_store *s, int fd, const char *name, const struc
 }
 
 static void clear_half_made(struct js_store *s, int streams_fd, const char *tmp) {
-    static const char *const files[] = {"meta.inf", "meta.sum", "meta.inf.tmp", "meta.sum.tmp"};
+    static const char *const files[] = {"meta.inf",     "meta.sum", "meta.inf.tmp",
+                                        "meta.sum.tmp", "meta.key", "meta.key.tmp"};
     const struct js_io *io = s->env->io;
     int fd = io->open_dir(io->ctx, streams_fd, tmp);
 
@@ -44,7 +54,7 @@ static void clear_half_made(struct js_store *s, int streams_fd, const char *tmp)
     io->rmdir(io->ctx, streams_fd, tmp);
 }
 
-static int make_stream(struct js_store *s, int streams_fd, const char *name,
+static int make_stream(struct js_store *s, int streams_fd, const char *account, const char *name,
                        const struct js_buf *meta) {
     const struct js_io *io = s->env->io;
     struct stat st;
@@ -61,7 +71,7 @@ static int make_stream(struct js_store *s, int streams_fd, const char *name,
     if (r < 0)
         return js_err_from_errno(-r);
     int fd = io->open_dir(io->ctx, streams_fd, tmp);
-    r = fd < 0 ? js_err_from_errno(-fd) : fill_stream(s, fd, name, meta);
+    r = fd < 0 ? js_err_from_errno(-fd) : fill_stream(s, fd, account, name, meta);
     if (fd >= 0)
         io->close(io->ctx, fd);
     if (r == 0)
@@ -74,7 +84,7 @@ static int make_stream(struct js_store *s, int streams_fd, const char *name,
 }
 
 /* An account's first stream makes its directories. */
-static int provide_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+int js_store_provide_account(struct js_store *s, const char *account, int *ret_fd) {
     const struct js_io *io = s->env->io;
     int r = js_store_open_streams_dir(s, account, ret_fd);
 
@@ -114,11 +124,18 @@ int js_store_create_stream(struct js_store *store, const char *account, const ch
     }
     js_time_t now = store->env->clock->now(store->env->clock->ctx);
     int r = js_stream_config_make(store->env, name, config_json, now, &meta, ret_why, why_size);
+    struct js_stream_config config = {.env = store->env};
     if (r == 0)
-        r = provide_streams_dir(store, account, &fd);
+        r = js_stream_config_parse(store->env, (const char *)meta.data, meta.len, &config, ret_why,
+                                   why_size);
+    if (r == 0)
+        r = js_store_check_subjects(store, account, name, &config, ret_why, why_size);
+    js_stream_config_done(&config);
+    if (r == 0)
+        r = js_store_provide_account(store, account, &fd);
     if (r == 0) {
         pthread_mutex_lock(&store->mu);
-        r = make_stream(store, fd, name, &meta);
+        r = make_stream(store, fd, account, name, &meta);
         pthread_mutex_unlock(&store->mu);
     }
     if (fd >= 0)
@@ -147,7 +164,8 @@ static int unlink_known(void *arg, const char *name) {
     struct unlinker *u = arg;
     int r;
 
-    if (!js_block_number_of(name, ".blk") && strcmp(name, "index.db") != 0)
+    if (!js_block_number_of(name, ".blk") && !js_block_number_of(name, ".key") &&
+        strcmp(name, "index.db") != 0 && strcmp(name, "thw.db") != 0)
         return JS_ERR_NOT_EMPTY;
     r = u->s->env->io->unlink(u->s->env->io->ctx, u->fd, name);
     return r < 0 ? js_err_from_errno(-r) : 0;
@@ -169,6 +187,11 @@ static int check_empty(struct js_store *store, const char *account, const char *
     return r;
 }
 
+static int unlink_if_there(const struct js_env *env, int fd, const char *name) {
+    int r = env->io->unlink(env->io->ctx, fd, name);
+    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
+}
+
 static int clear_dir(struct js_store *s, int parent, const char *name) {
     const struct js_io *io = s->env->io;
     struct unlinker u = {.s = s, .fd = io->open_dir(io->ctx, parent, name)};
@@ -181,7 +204,7 @@ static int clear_dir(struct js_store *s, int parent, const char *name) {
 }
 
 int js_store_remove_empty_stream(struct js_store *store, const char *account, const char *name) {
-    static const char *const files[] = {"meta.inf", "meta.sum"};
+    static const char *const files[] = {"meta.inf", "meta.sum", "meta.key"};
     const struct js_io *io = store->env->io;
     int streams, fd;
 
@@ -207,7 +230,7 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
     if (r == 0)
         r = clear_dir(store, fd, "obs");
     for (size_t i = 0; r == 0 && i < sizeof files / sizeof files[0]; i++)
-        r = js_err_from_errno(-io->unlink(io->ctx, fd, files[i]));
+        r = unlink_if_there(store->env, fd, files[i]);
     if (fd >= 0)
         io->close(io->ctx, fd);
     if (r == 0)

@@ -218,6 +218,8 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->scan_threads = store->options.scan_threads;
     s->scan_all = store->options.flags & JS_OPEN_SCAN;
     s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
+    s->async = store->options.flags & JS_OPEN_ASYNC;
+    s->no_expire = store->options.no_expire;
     s->block_size = store->options.block_size;
     int r = open_files(store, account, name, &s->files);
     if (r == 0 && s->rw) {
@@ -326,47 +328,4 @@ int js_store_drop_stream(struct js_store *store, const char *account, const char
     if (s)
         js_stream_unref(s);
     return r;
-}
-
-js_time_t js_store_next_deadline(struct js_store *store) {
-    js_time_t soonest = 0;
-
-    pthread_mutex_lock(&store->mu);
-    for (struct js_open_stream *o = store->streams; o; o = o->next) {
-        js_time_t t = o->stream ? js_stream_deadline(o->stream) : 0;
-        if (t && (!soonest || t < soonest))
-            soonest = t;
-        t = o->stream ? js_consumers_deadline(o->stream) : 0;
-        if (t && (!soonest || t < soonest))
-            soonest = t;
-    }
-    pthread_mutex_unlock(&store->mu);
-    return soonest;
-}
-
-int js_store_run_due(struct js_store *store, js_time_t now) {
-    int r = 0;
-
-    js_cache_expire_idle(&store->cache, store->env->clock->monotonic(store->env->clock->ctx));
-    for (size_t i = 0;; i++) {
-        /* One stream at a time with a reference, so that the store is not held up by a sync. */
-        pthread_mutex_lock(&store->mu);
-        struct js_open_stream *o = store->streams;
-        for (size_t k = 0; o && k < i; k++)
-            o = o->next;
-        struct js_stream *s = o && o->stream ? js_stream_ref(o->stream) : NULL;
-        pthread_mutex_unlock(&store->mu);
-        if (!o)
-            return r;
-        if (!s)
-            continue;
-        js_time_t due = js_stream_deadline(s);
-        int e = due && due <= now ? js_stream_sync(s) : 0;
-        if (r == 0)
-            r = e;
-        e = js_consumers_run(s, now);
-        js_stream_unref(s);
-        if (r == 0)
-            r = e;
-    }
 }

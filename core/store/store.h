@@ -44,6 +44,23 @@ int js_store_open_streams_dir(struct js_store *store, const char *account, int *
 /* Finishes and forgets an open stream (its directory is about to go). First error. */
 int js_store_drop_stream(struct js_store *store, const char *account, const char *name);
 
+/* ---- create.c ----------------------------------------------------------------------------------- */
+
+/* The directory of an account's streams, made if it is not there. */
+int js_store_provide_account(struct js_store *store, const char *account, int *ret_fd);
+
+/* ---- delete.c ----------------------------------------------------------------------------------- */
+
+/* Removes a directory with all it holds; links are not followed, depth is bounded. */
+int js_store_clear_dir(const struct js_env *env, int parent, const char *name);
+
+/* ---- overlap.c ---------------------------------------------------------------------------------- */
+
+/* EXISTS when another stream of the account takes some of the configuration's subjects. */
+int js_store_check_subjects(struct js_store *store, const char *account, const char *name,
+                            const struct js_stream_config *config, char *ret_why,
+                            size_t why_size);
+
 void js_why(char *ret_why, size_t why_size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,64 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Storing messages. */
-#include "core/stream/remove.h"
+/* Storing messages: the checks, in the order of the peer's, and the batch. */
+#include "core/consumer/interest.h"
+#include "core/stream/limits.h"
+#include "core/stream/rules.h"
 
 #include "core/base/limits.h"
-
-/* ---- limits -------------------------------------------------------------------------------- */
-
-/* After storing: old messages leave where the configuration says so (discard old). */
-static int enforce_limits(struct js_stream *s, struct js_writer *w, uint32_t sid, bool *ret_gone) {
-    const struct js_stream_config *c = &s->config;
-    int r = 1;
-
-    while (r > 0 && c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
-           s->subjects.lines[sid].count > (uint64_t)c->max_msgs_per_subject) {
-        r = js_remove_oldest(s, w, sid);
-        *ret_gone |= r > 0;
-    }
-    while (r >= 0 && c->discard == 'o' &&
-           ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
-            (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes))) {
-        r = js_remove_oldest(s, w, JS_NO_ID);
-        if (r == 0)
-            break;
-        *ret_gone |= r > 0;
-    }
-    return r < 0 ? r : 0;
-}
-
-/* Before storing: what a discard-new stream refuses (engine.md A2.3). */
-static int check_discard_new(struct js_stream *s, uint32_t sid, uint32_t len) {
-    const struct js_stream_config *c = &s->config;
-    bool replaces = false;
-    uint32_t old_len = 0;
-
-    if (c->discard != 'n')
-        return 0;
-    if (c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
-        s->subjects.lines[sid].count >= (uint64_t)c->max_msgs_per_subject) {
-        struct js_place at = {0};
-        if (c->discard_new_per_subject)
-            return JS_ERR_MAX_MSGS_PER_SUBJECT;
-        int r = js_stream_first_of(s, sid, &at);
-        if (r < 0)
-            return r;
-        replaces = r > 0;
-        if (replaces)
-            old_len = js_place_len(&at);
-        js_place_done(s, &at);
-    }
-    if (c->max_msgs > 0 && s->msgs >= (uint64_t)c->max_msgs && !replaces)
-        return JS_ERR_MAX_MSGS;
-    if (c->max_bytes > 0 && s->bytes + len > (uint64_t)c->max_bytes &&
-        !(replaces && old_len >= len))
-        return JS_ERR_MAX_BYTES;
-    return 0;
-}
-
-static bool has_limits(const struct js_stream_config *c) {
-    return c->max_msgs > 0 || c->max_bytes > 0 || c->max_msgs_per_subject > 0;
-}
 
 static bool covered(const struct js_stream *s, const char *subject, size_t len) {
     for (size_t i = 0; i < s->config.num_subjects; i++)
@@ -68,84 +14,131 @@ static bool covered(const struct js_stream *s, const char *subject, size_t len) 
     return false;
 }
 
-static int check_msg(struct js_stream *s, const struct js_new_msg *m, uint32_t *ret_len) {
+/* What does not depend on other messages. *ret_sid: the subject's id if it is known. */
+static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, uint32_t *ret_sid,
+                     uint32_t *ret_len) {
     const struct js_stream_config *c = &s->config;
-    uint32_t sid = js_subjects_find(&s->subjects, m->subject, m->subject_len);
+    uint32_t sid = m->subject_len > JS_MAX_SUBJECT
+                       ? JS_NO_ID
+                       : js_subjects_find(&s->subjects, m->subject, m->subject_len);
 
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
-        if (!js_subject_valid(m->subject, m->subject_len))
+        if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
             return JS_ERR_SUBJECT;
-        if (!covered(s, m->subject, m->subject_len))
+        if (!raw && !covered(s, m->subject, m->subject_len))
             return JS_ERR_NOT_BOUND;
     }
     if (m->hdr_len > JS_MAX_HEADER)
         return JS_ERR_MSG_TOO_LARGE;
-    if (c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
+    if (!raw && c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
         return JS_ERR_MSG_TOO_LARGE;
     *ret_len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    if (!*ret_len)
-        return JS_ERR_MSG_TOO_LARGE;
-    return check_discard_new(s, sid, *ret_len);
+    *ret_sid = sid;
+    return *ret_len ? 0 : JS_ERR_MSG_TOO_LARGE;
 }
 
-/* Stores what fits into the buffer; with limits each message is settled before the next. */
-static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *msgs, size_t i,
-                     js_seq_t *next_seq, js_time_t now, size_t *done, bool *gone) {
-    struct js_new_msg *m = &msgs[i];
-    uint32_t len;
-    int r = check_msg(s, m, &len);
+/* A message that no consumer wants uses up its sequence, and that is all. */
+static int store_nothing(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         js_time_t now) {
+    m->ret_seq = s->last_seq + 1;
+    m->ret_time = now;
+    return js_writer_skip(s, w, m->ret_seq, true);
+}
 
-    if (r == 0 && js_writer_full(w, len))
-        r = js_writer_flush(s, w, msgs, done);
+/* One message of a batch, now at the earliest. */
+static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
+                     struct js_gone *gone) {
+    struct js_verdict v = {0};
+    uint32_t sid, len;
+    int r = check_msg(s, m, false, &sid, &len);
+
+    m->ret_duplicate = false;
+    if (r == 0 && m->hdr_len)
+        r = js_rules_check(s, m, now, &v);
+    if (r < 0)
+        return r;
+    if (v.duplicate) {
+        m->ret_duplicate = true;
+        m->ret_seq = v.first;
+        m->ret_time = v.first_time;
+        return 0;
+    }
+    if (s->config.retention == 'i') {
+        bool wanted;
+        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
+        if (r < 0 || !wanted)
+            return r < 0 ? r : store_nothing(s, w, m, now);
+    }
+    r = js_limits_check(s, sid, len, v.rollup != 0);
     if (r < 0)
         return r;
     /* Times within a stream ascend even when the clock does not. */
-    if (now < w->last_stamp)
-        now = w->last_stamp;
-    r = js_writer_put(s, w, *next_seq, now, m, i);
+    m->ret_time = now < w->last_stamp ? w->last_stamp : now;
+    m->ret_seq = s->last_seq + 1;
+    r = js_writer_put_msg(s, w, m, sid);
     if (r < 0)
         return r;
-    w->last_stamp = now;
-    m->ret_seq = (*next_seq)++;
-    m->ret_time = now;
-    if (!has_limits(&s->config))
-        return 0;
-    r = js_writer_flush(s, w, msgs, done);
-    if (r < 0)
-        return r;
-    return enforce_limits(s, w, js_subjects_find(&s->subjects, m->subject, m->subject_len), gone);
+    w->last_stamp = m->ret_time;
+    if (m->hdr_len)
+        r = js_rules_stored(s, w, m, &v, gone);
+    else
+        js_rules_stored_plain(s);
+    if (r == 0)
+        r = js_limits_subject(s, w, m, gone);
+    /* The message is stored, whatever became of the old ones. */
+    return s->write_error ? r : 0;
+}
+
+/* How many messages stand when the last `undone` stored ones are taken away. */
+static size_t without_undone(const struct js_new_msg *msgs, size_t n, size_t undone) {
+    while (n && undone) {
+        n--;
+        undone -= !msgs[n].ret_duplicate;
+    }
+    return n;
 }
 
 ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, size_t n,
                              int *ret_err) {
+    struct js_gone gone = {0};
     struct js_writer *w;
     size_t done = 0;
-    bool gone = false;
 
     pthread_rwlock_wrlock(&stream->lock);
-    js_seq_t first = stream->last_seq + 1, next = first;
+    js_seq_t first = stream->last_seq + 1;
     int r = js_writer_open(stream, &w);
+    if (r == 0 && stream->config.sealed)
+        r = JS_ERR_NOT_PERMITTED;
     if (r == 0) {
         js_time_t now = stream->env->clock->now(stream->env->clock->ctx);
-        for (size_t i = 0; i < n && r == 0; i++)
-            r = store_one(stream, w, msgs, i, &next, now, &done, &gone);
-        int f = js_writer_flush(stream, w, msgs, &done);
-        if (r == 0)
-            r = f;
-        if (done && stream->sync_mode == JS_SYNC_ALWAYS) {
-            f = js_writer_sync(stream, w);
-            if (f < 0) {
-                /* Not on disk: nothing of this call is acknowledged. */
-                done = 0;
-                r = f;
-            }
+        w->undone = 0;
+        first = stream->last_seq + 1;
+        while (done < n && r == 0) {
+            r = store_one(stream, w, &msgs[done], now, &gone);
+            done += r == 0;
         }
+        int f = js_writer_settle(stream, w);
+        done = without_undone(msgs, done, w->undone);
+        if (r == 0 || done < n)
+            r = f < 0 ? f : r;
+        if (f == 0 && js_limits_total(stream, w, &gone) < 0 && stream->write_error)
+            r = stream->write_error;
     }
     js_seq_t last = stream->last_seq;
-    pthread_rwlock_unlock(&stream->lock);
-    if (last >= first || gone)
+    bool listeners = atomic_load_explicit(&stream->has_listeners, memory_order_relaxed);
+    js_removed_fn fn = stream->on_removed;
+    void *ctx = stream->on_removed_ctx;
+    int e = js_stream_end_write(stream, 0);
+    if (e < 0) {
+        /* Not on disk: nothing of this call is acknowledged. */
+        done = 0;
+        r = e;
+    }
+    if (listeners && (last >= first || gone.msgs))
         js_stream_notify(stream, first, last >= first ? last - first + 1 : 0);
-    if (r < 0)
+    if (fn && gone.msgs)
+        fn(ctx, stream, gone.msgs, gone.bytes, gone.msgs == 1 ? gone.seq : 0, "", 0);
+    if (r < 0 && done < n)
         *ret_err = r;
     return (ssize_t)done;
 }
@@ -167,47 +160,74 @@ int js_stream_store_msg(struct js_stream *stream, const char *subject, size_t su
         *ret_seq = m.ret_seq;
     if (ret_time)
         *ret_time = m.ret_time;
-    return err;
+    return 0;
 }
 
-int js_stream_sync(struct js_stream *stream) {
-    int r = 0;
+/* Stored as given; TTLs count, the other rules do not. */
+static int store_raw(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_seq_t seq,
+                     js_time_t time, bool check, struct js_gone *gone) {
+    struct js_verdict v = {0};
+    uint32_t sid, len;
+    int r = check_msg(s, m, true, &sid, &len);
+
+    if (r == 0 && seq != 0 && seq != s->last_seq + 1)
+        r = JS_ERR_SEQUENCE_MISMATCH;
+    if (r == 0 && check)
+        r = js_limits_check(s, sid, len, false);
+    if (r < 0)
+        return r;
+    const char *text;
+    size_t n;
+    if (s->config.allow_msg_ttl && m->hdr_len &&
+        js_hdr_get(m->hdr, m->hdr_len, "Nats-TTL", &text, &n))
+        (void)js_ttl_parse(text, n, &v.ttl);
+    if (m->hdr_len && js_hdr_get(m->hdr, m->hdr_len, "Nats-Msg-Id", &text, &n)) {
+        v.id = text;
+        v.id_len = n;
+    }
+    m->ret_duplicate = false;
+    m->ret_seq = s->last_seq + 1;
+    m->ret_time = time ? time : s->env->clock->now(s->env->clock->ctx);
+    r = js_writer_put_msg(s, w, m, sid);
+    if (r < 0)
+        return r;
+    if (m->ret_time > w->last_stamp)
+        w->last_stamp = m->ret_time;
+    r = js_rules_stored(s, w, m, &v, gone);
+    if (r == 0)
+        r = js_limits_subject(s, w, m, gone);
+    return s->write_error ? r : 0;
+}
+
+int js_stream_store_raw_msg(struct js_stream *stream, struct js_new_msg *msg, js_seq_t seq,
+                            js_time_t time, bool check_discard_new) {
+    struct js_gone gone = {0};
+    struct js_writer *w;
 
     pthread_rwlock_wrlock(&stream->lock);
-    if (stream->write_error)
-        r = JS_ERR_WRITE_FAILED;
-    else if (stream->writer)
-        r = js_writer_sync(stream, stream->writer);
-    pthread_rwlock_unlock(&stream->lock);
-    return r;
+    int r = js_writer_open(stream, &w);
+    if (r == 0)
+        r = store_raw(stream, w, msg, seq, time, check_discard_new, &gone);
+    if (r == 0)
+        r = js_writer_settle(stream, w);
+    if (r == 0 && js_limits_total(stream, w, &gone) < 0 && stream->write_error)
+        r = stream->write_error;
+    bool listeners = atomic_load_explicit(&stream->has_listeners, memory_order_relaxed);
+    bool stored = r == 0;
+    r = js_stream_end_removal(stream, r, &gone);
+    if (listeners && stored)
+        js_stream_notify(stream, msg->ret_seq, 1);
+    return r < 0 ? r : 0;
 }
 
-js_time_t js_stream_deadline(struct js_stream *stream) {
-    js_time_t due = 0;
-
-    pthread_rwlock_rdlock(&stream->lock);
-    struct js_writer *w = stream->writer;
-    if (w && w->dirty && !stream->write_error) {
-        if (stream->sync_mode == JS_SYNC_CLOSE)
-            due = w->since + INT64_C(1000000000);
-        else if (stream->sync_mode == JS_SYNC_INTERVAL)
-            due = w->since + (js_time_t)stream->sync_interval * 1000000000;
-    }
-    pthread_rwlock_unlock(&stream->lock);
-    return due;
-}
-
-int js_stream_finish(struct js_stream *stream) {
-    int r = 0;
+int js_stream_rotate(struct js_stream *stream) {
+    struct js_writer *w;
 
     pthread_rwlock_wrlock(&stream->lock);
-    struct js_writer *w = stream->writer;
-    if (w) {
-        r = stream->write_error ? JS_ERR_WRITE_FAILED : js_writer_sync(stream, w);
-        if (r == 0 && w->changed)
-            r = js_stream_write_index(stream);
-        js_writer_free(stream);
-    }
-    pthread_rwlock_unlock(&stream->lock);
-    return r;
+    int r = js_writer_open(stream, &w);
+    if (r == 0)
+        r = js_writer_roll(stream, w);
+    if (r == 0)
+        js_writer_touched(stream, w);
+    return js_stream_end_write(stream, r);
 }

@@ -55,7 +55,7 @@ struct js_recent {
         uint64_t used;
     } entries[JS_RECENT_SLOTS];
     /* guarded by making: scratch of js_make_slots */
-    struct js_tail *tails;
+    uint32_t *tails;
     size_t num_tails;
     uint64_t clock;
     unsigned made_again; /* how often slots of unread blocks were made that had been made before */

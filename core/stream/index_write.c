@@ -1,34 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.db, version 1: read by nats-server 2.10 and later, ignored by 2.9. Written when a stream that
+ * index.db, in the oldest version that can say what there is to say: 1 is read by nats-server 2.10 and
+ * later, and ignored by 2.9. Written when a stream that
  * we changed is closed, so that a server starts without a scan and keeps what only the old index
  * knew: deletions by limits leave no other trace.
  */
 #include "core/base/file.h"
-#include "core/stream/writer.h"
+#include "core/stream/rules.h"
 
-/* Blocks in which a subject's messages may lie, exactly: one pass over all slots. */
-static int fill_subjects(struct js_stream *s, struct js_index_db *ix) {
-    uint32_t *place; /* index in ix->subjects by subject id */
+/* The subjects with their totals; *ret_place: by id, the index in ix->subjects. */
+static int list_subjects(struct js_stream *s, struct js_index_db *ix, uint32_t **ret_place) {
+    uint32_t *place;
 
     ix->subjects = js_calloc(s->env, s->subjects.live ? s->subjects.live : 1,
                              sizeof *ix->subjects);
     place = js_calloc(s->env, s->subjects.count ? s->subjects.count : 1, sizeof *place);
-    if (!ix->subjects || !place) {
-        js_free(s->env, place);
+    *ret_place = place;
+    if (!ix->subjects || !place)
         return JS_ERR_NOMEM;
-    }
     for (uint32_t id = 0; id < s->subjects.count; id++) {
         const struct js_subject_line *line = &s->subjects.lines[id];
+        const struct js_subject_span *span = js_subjects_span(&s->subjects, id);
         if (line->count == 0)
             continue;
         place[id] = (uint32_t)ix->num_subjects;
-        ix->subjects[ix->num_subjects++] = (struct js_index_subject){
-            .name = js_subject_name(line), .len = line->len, .total = line->count};
+        ix->subjects[ix->num_subjects++] =
+            (struct js_index_subject){.name = js_subject_name(line),
+                                      .len = line->len,
+                                      .total = line->count,
+                                      .first_block = s->unread && span ? span->first : 0,
+                                      .last_block = s->unread && span ? span->last : 0};
     }
+    return 0;
+}
+
+/* Blocks in which a subject's messages may lie: those of unread blocks are known from the index that
+ * was read, the others by one pass over all slots. */
+static int fill_subjects(struct js_stream *s, struct js_index_db *ix) {
     struct js_place at = {0};
-    int r = 0;
-    for (size_t i = 0; i < s->num_blocks && r == 0; i++) {
+    uint32_t *place;
+    int r = list_subjects(s, ix, &place);
+
+    for (size_t i = 0; i < s->num_blocks && r == 0 && !s->unread; i++) {
         if (s->blocks[i]->msgs == 0)
             continue;
         r = js_place_at(s, &at, i);
@@ -53,6 +66,24 @@ static int add_gap(struct js_index_block *e, js_seq_t from, js_seq_t to) {
     return 0;
 }
 
+/* The entry of a block whose slots are not in memory. */
+static int fill_cold(const struct js_block *b, struct js_index_block *e) {
+    const struct js_cold *c = b->cold;
+    js_seq_t seq;
+    int r = 0;
+
+    e->first_seq = c->first;
+    while (e->first_seq <= c->upto && js_seqset_has(&c->deleted, e->first_seq))
+        e->first_seq++;
+    e->last_seq = b->pos_last > c->upto ? b->pos_last : c->upto;
+    e->first_time = b->min_time;
+    e->last_time = b->pos_last_time ? b->pos_last_time : b->max_time;
+    for (seq = e->first_seq; r >= 0 && js_seqset_next(&c->deleted, seq, &seq) && seq <= e->last_seq;
+         seq++)
+        r = js_seqset_add(&e->deleted, seq);
+    return r < 0 ? r : add_gap(e, c->upto + 1, e->last_seq + 1);
+}
+
 /* One block's entry: its live range and what is deleted inside it. */
 static int fill_block(struct js_stream *s, size_t index, struct js_index_block *e) {
     const struct js_block *b = s->blocks[index];
@@ -60,15 +91,19 @@ static int fill_block(struct js_stream *s, size_t index, struct js_index_block *
 
     e->number = b->number;
     e->bytes = b->bytes;
+    e->ttls = b->ttls;
+    e->schedules = b->schedules;
     js_seqset_init(&e->deleted, s->env);
     if (b->msgs == 0) {
         e->first_seq = s->last_seq + 1;
         e->last_seq = s->last_seq;
         return 0;
     }
+    if (b->cold)
+        return fill_cold(b, e);
     int r = js_place_at(s, &at, index);
-    if (r < 0)
-        return r;
+    if (r != 0)
+        return r < 0 ? r : JS_ERR_STALE;
     const struct js_slots *sl = at.slots;
     uint32_t k = 0;
     while (!js_slot_live(sl, k))
@@ -97,7 +132,7 @@ static int fill_index(struct js_stream *s, struct js_index_db *ix) {
     ix->bytes = s->bytes;
     ix->first_seq = s->first_seq;
     ix->last_seq = s->last_seq;
-    ix->first_time = s->first_time;
+    ix->first_time = js_stream_first_time(s);
     ix->last_time = s->last_time;
     ix->blocks = js_calloc(s->env, s->num_blocks, sizeof *ix->blocks);
     if (!ix->blocks)
@@ -121,29 +156,73 @@ static int fill_index(struct js_stream *s, struct js_index_db *ix) {
 /* The range of a block may hold this many deletions; above it a scan is cheaper than the index. */
 #define MAX_INTERIOR (16u << 20)
 
+/* 1 is read by every server; counters need 2 (2.11), schedules 3 (2.12). */
+static uint8_t version_for(const struct js_stream *s) {
+    if (s->config.allow_msg_schedules)
+        return 3;
+    return s->config.allow_msg_ttl ? 2 : 1;
+}
+
+/* The bytes of index.db: plaintext or sealed, and the hash over them. */
+static int encode(struct js_stream *s, const struct js_index_db *ix, bool sealed,
+                  struct js_buf *out) {
+    struct js_buf plain = {.env = s->env};
+    struct js_hash_key key;
+    int r = js_index_db_encode(ix, version_for(s), sealed ? &plain : out);
+
+    if (r == 0 && sealed)
+        r = plain.failed ? JS_ERR_NOMEM
+                         : js_seal(s->env, s->seed.cipher, s->seed.seed, plain.data, plain.len, out);
+    if (plain.data)
+        js_wipe(plain.data, plain.len);
+    js_buf_done(&plain);
+    if (r == 0) {
+        js_hash_key_of_name(&key, s->name, strlen(s->name));
+        js_buf_append_u64(out, js_hash64_one(&key, out->data, out->len));
+        r = out->failed ? JS_ERR_NOMEM : 0;
+    }
+    return r;
+}
+
+int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
+    struct js_index_db ix = {.env = s->env};
+    int r = 0;
+
+    if (s->num_blocks == 0 || s->lost)
+        return 0;
+    r = fill_index(s, &ix);
+    if (r == 0)
+        r = encode(s, &ix, false, out);
+    js_index_db_done(&ix);
+    return r;
+}
+
 int js_stream_write_index(struct js_stream *s) {
     struct js_index_db ix = {.env = s->env};
     struct js_buf out = {.env = s->env};
-    struct js_hash_key key;
 
-    if (s->num_blocks == 0 || s->files.msgs_fd < 0 || s->unread)
+    if (s->num_blocks == 0 || s->files.msgs_fd < 0)
         return 0;
-    if (s->health != JS_HEALTH_OK || s->lost ||
+    if (s->lost || (s->health != JS_HEALTH_OK && s->health != JS_HEALTH_TORN_TAIL) ||
         (s->last_seq >= s->first_seq && s->last_seq + 1 - s->first_seq - s->msgs > MAX_INTERIOR))
         return 0;
-    int r = fill_index(s, &ix);
+    /* It speaks of what is in the files, and files that it does not list are gone. */
+    int r = s->writer ? js_writer_flush(s, s->writer) : 0;
+    if (r == 0 && s->writer && s->num_graves)
+        r = js_writer_sync_locked(s, s->writer);
     if (r == 0)
-        r = js_index_db_encode(&ix, 1, &out);
-    if (r == 0) {
-        js_hash_key_of_name(&key, s->name, strlen(s->name));
-        js_buf_append_u64(&out, js_hash64_one(&key, out.data, out.len));
-        r = out.failed ? JS_ERR_NOMEM : 0;
-    }
+        r = fill_index(s, &ix);
+    if (r == 0)
+        r = encode(s, &ix, s->encrypted, &out);
     if (r == 0)
         r = js_file_replace(s->env, s->files.msgs_fd, "index.db", out.data, out.len, true);
+    if (r == 0)
+        r = js_ttl_write(s);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
     js_buf_done(&out);
     js_index_db_done(&ix);
+    if (r == 0 && s->writer)
+        s->writer->changed = false;
     return r;
 }

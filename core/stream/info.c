@@ -41,7 +41,7 @@ void js_stream_get_state(struct js_stream *stream, struct js_stream_state *ret_s
     st.bytes = stream->bytes;
     st.first_seq = stream->first_seq;
     st.last_seq = stream->last_seq;
-    st.first_time = stream->first_time;
+    st.first_time = js_stream_first_time(stream);
     st.last_time = stream->last_time;
     st.num_subjects = stream->subjects.live;
     st.num_lost = stream->lost;

@@ -91,8 +91,8 @@ static void link_chain(struct js_stream *s, struct js_block *b, js_seq_t seq,
 }
 
 /* The same for a subject whose id is known. */
-static int add_known(struct js_stream *s, struct js_block *b, const struct js_record *rec,
-                     uint32_t off, uint32_t sid) {
+int js_stream_add_known(struct js_stream *s, struct js_block *b, const struct js_record *rec,
+                        uint32_t off, uint32_t sid) {
     uint32_t slot;
     struct js_slot v = {.off = off, .len = rec->len, .slen = (uint16_t)rec->subject_len};
     v.hlen = (uint16_t)(rec->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : rec->hdr_len);
@@ -132,7 +132,7 @@ int js_stream_add_slot(struct js_stream *s, struct js_block *b, const struct js_
     uint32_t sid;
     int r = js_subjects_intern(&s->subjects, (const char *)rec->subject, rec->subject_len, &sid);
 
-    return r < 0 ? r : add_known(s, b, rec, off, sid);
+    return r < 0 ? r : js_stream_add_known(s, b, rec, off, sid);
 }
 
 /* A line points to the message that goes. The first one moves on where its link leads; for the rest
@@ -186,11 +186,10 @@ int js_stream_drop_slot(struct js_stream *s, struct js_block *b, uint32_t slot) 
     b->removals++;
     s->msgs--;
     s->bytes -= len;
-    s->removed_log[s->removed_logged++ % JS_REMOVED_LOG] = js_slot_seq(b->slots, slot);
     return 0;
 }
 
-static int add_tomb(struct js_tombs *t, js_seq_t seq, js_time_t time) {
+int js_tombs_add(struct js_tombs *t, js_seq_t seq, js_time_t time) {
     if (t->count == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 256;
         struct js_tomb *p = js_realloc_array(t->env, t->list, cap, sizeof *t->list);
@@ -414,7 +413,7 @@ static int take_message(struct ingest *in, size_t i, const struct js_scan_rec *s
     uint32_t sid = js_subjects_find_hashed(&in->s->subjects, in->hashes[i % JS_AHEAD],
                                            (const char *)rec.subject, rec.subject_len);
     if (sid != JS_NO_ID)
-        return add_known(in->s, in->b, &rec, sr->off, sid);
+        return js_stream_add_known(in->s, in->b, &rec, sr->off, sid);
     int r = check_subject(in, sr, &rec);
     if (r < 0)
         return r;
@@ -435,13 +434,16 @@ static int take_record(struct ingest *in, size_t i) {
             in->tomb_seq = seq;
             in->tomb_time = sr->time == JS_TIME_ZERO ? 0 : sr->time;
         }
+        js_block_note_tomb(in->b, seq);
         /* A fresh index already knows; what it speaks for needs no tombstones. */
         if (in->prior->upto && i < in->prior->upto_rec)
             return 0;
-        return add_tomb(in->tombs, seq, sr->time);
+        return js_tombs_add(in->tombs, seq, sr->time);
     }
     if (seq == 0 || seq <= in->highest)
         return 0;
+    if (seq > in->b->rec_last)
+        in->b->rec_last = seq;
     if (seq <= in->below) {
         in->repeats = in->repeats || !(sr->seq & JS_SEQ_ERASED);
         return 0;
@@ -525,6 +527,7 @@ static int ingest_unreadable(struct ingest *in, js_seq_t next_first) {
 
     (void)next_first;
     in->b->unreadable = true;
+    in->b->missing = in->scan->verdict == JS_SCAN_MISSING;
     if (in->prior->upto && in->prior->first <= in->prior->upto &&
         (in->prior->fresh || in->scan->verdict != JS_SCAN_MISSING)) {
         js_seq_t lo = in->prior->first > in->below ? in->prior->first : in->below + 1;

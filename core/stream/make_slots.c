@@ -9,17 +9,13 @@
 
 #define BATCH 32
 
-/* In which slot of the block a subject was met last: a table of subject id -> slot. */
-struct js_tail {
-    uint32_t sid, slot;
-};
-
 struct maker {
     struct js_stream *s;
     struct js_block *b;
     struct js_cached *entry;
     struct js_slots *slots;
-    uint32_t mask; /* of the tails */
+    uint32_t *tails;
+    uint32_t mask;
     int error;
     size_t off; /* what lies before is done */
     js_seq_t highest;
@@ -33,19 +29,12 @@ struct maker {
     } batches[2], *next, *ready;
 };
 
-static uint32_t *tail_of(struct maker *m, uint32_t sid) {
-    struct js_tail *list = m->s->recent.tails;
-    uint32_t i = sid * 0x9E3779B1u;
-
-    for (i = (i ^ i >> 15) & m->mask; list[i].sid != JS_NO_ID && list[i].sid != sid;
-         i = (i + 1) & m->mask)
-        ;
-    if (list[i].sid == JS_NO_ID)
-        list[i] = (struct js_tail){.sid = sid, .slot = JS_NO_SLOT};
-    return &list[i].slot;
-}
-
-/* Room for what the block should hold, once it is known how long it is. */
+/*
+ * Room for what the block should hold, once it is known how long it is. The tails tell in which slot of
+ * the block a subject was met last: a slot by the low bits of the subject's id. They are not cleared
+ * and not exact: what stands there counts if that slot is of that subject, and a link that is lost to
+ * another subject's leaves a gap in the chain.
+ */
 static int make_room(struct maker *m, const struct js_cached *entry) {
     struct js_recent *recent = &m->s->recent;
     size_t size = 64;
@@ -57,13 +46,13 @@ static int make_room(struct maker *m, const struct js_cached *entry) {
     if (size > recent->num_tails) {
         js_free(m->s->env, recent->tails);
         recent->num_tails = 0;
-        recent->tails = js_realloc_array(m->s->env, NULL, size, sizeof *recent->tails);
+        recent->tails = js_calloc(m->s->env, size, sizeof *recent->tails);
         if (!recent->tails)
             return JS_ERR_NOMEM;
         recent->num_tails = size;
     }
-    memset(recent->tails, 0xff, size * sizeof *recent->tails);
-    m->mask = (uint32_t)(size - 1);
+    m->tails = recent->tails;
+    m->mask = (uint32_t)(recent->num_tails - 1);
     return js_slots_reserve(m->slots, m->s->env, m->b->msgs);
 }
 
@@ -94,6 +83,7 @@ static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uin
     struct js_slot v = {.off = (uint32_t)(p - m->entry->data),
                         .len = r->len,
                         .slen = (uint16_t)r->subject_len};
+    struct js_slots *sl = m->slots;
     uint32_t slot;
 
     if (r->tombstone || r->seq == 0 || r->seq <= m->highest)
@@ -106,12 +96,12 @@ static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uin
     if (sid == JS_NO_ID || m->msgs == m->b->msgs)
         return JS_ERR_CORRUPT;
     v.hlen = (uint16_t)(r->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : r->hdr_len);
-    int e = js_slots_append(m->slots, m->s->env, r->seq, &v, sid, &slot);
+    int e = js_slots_append(sl, m->s->env, r->seq, &v, sid, &slot);
     if (e < 0)
         return e;
-    uint32_t *tail = tail_of(m, sid);
-    if (*tail != JS_NO_SLOT)
-        m->slots->next[*tail] = (uint32_t)(r->seq - js_slot_seq(m->slots, *tail));
+    uint32_t *tail = &m->tails[sid & m->mask], before = *tail;
+    if (before < slot && sl->sid[before] == sid)
+        sl->next[before] = (uint32_t)(r->seq - js_slot_seq(sl, before));
     *tail = slot;
     m->msgs++;
     m->size += r->len;
@@ -120,15 +110,20 @@ static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uin
 
 static void add_ready(struct maker *m) {
     const struct batch *b = m->ready;
+    struct js_flags flags = {0};
     struct js_record fixed;
 
     for (size_t i = 0; i < b->n && m->error == 0; i++) {
-        fixed = b->recs[i];
-        /* A scan would tell of this header's length. */
-        m->error = js_scan_fix_header(&fixed, false) ? (int)JS_ERR_CORRUPT
-                                                     : add(m, &b->recs[i], b->at[i], b->hashes[i]);
-        js_cached_set_checked(m->entry, (uint32_t)(b->at[i] - m->entry->data));
+        /* A scan would tell of a header's length that does not fit. */
+        if (b->recs[i].has_hdr)
+            fixed = b->recs[i];
+        if (b->recs[i].has_hdr && js_scan_fix_header(&fixed, false))
+            m->error = JS_ERR_CORRUPT;
+        else
+            m->error = add(m, &b->recs[i], b->at[i], b->hashes[i]);
+        js_flags_set(&flags, m->entry, (uint32_t)(b->at[i] - m->entry->data));
     }
+    js_flags_end(&flags, m->entry);
 }
 
 /* Verifies what was split, asks for the lines of its subjects, and adds the batch before. */
@@ -139,8 +134,10 @@ static void take_batch(struct maker *m) {
         m->error = JS_ERR_CORRUPT;
         return;
     }
-    for (size_t i = 0; i < b->n; i++)
-        (void)js_subjects_nearer(&m->s->subjects, b->hashes[i]);
+    for (size_t i = 0; i < b->n; i++) {
+        uint32_t id = js_subjects_nearer(&m->s->subjects, b->hashes[i]);
+        __builtin_prefetch(&m->tails[id & m->mask], 1);
+    }
     add_ready(m);
     m->next = m->ready;
     m->ready = b;

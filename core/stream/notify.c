@@ -10,6 +10,7 @@ int js_stream_subscribe(struct js_stream *stream, js_change_fn fn, void *ctx) {
     pthread_mutex_lock(&stream->listeners_mu);
     *l = (struct js_listener){.fn = fn, .ctx = ctx, .next = stream->listeners};
     stream->listeners = l;
+    atomic_store(&stream->has_listeners, true);
     pthread_mutex_unlock(&stream->listeners_mu);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
 #include "core/stream/scan_pool.h"
+#include "core/stream/writer.h"
 #include "core/stream/unread.h"
 
 struct numbers {
@@ -299,6 +300,7 @@ int js_stream_find_first(struct js_stream *s) {
     struct js_msg msg;
 
     s->first_time = 0;
+    s->first_time_stale = false;
     int r = js_stream_slot_from(s, 0, true, &at);
     if (r == 0) {
         s->first_seq = s->last_seq ? s->last_seq + 1 : 0;
@@ -400,7 +402,17 @@ int js_stream_scan_locked(struct js_stream *s) {
 
     if (!s->unread)
         return 0;
-    int r = js_stream_is_same(s);
+    int r = 0;
+    if (s->writer) {
+        /* What limits took out is known to index.db alone. */
+        if (s->writer->changed || s->writer->buf.len)
+            r = js_stream_write_index(s);
+        if (r == 0)
+            r = js_writer_release(s, s->writer);
+    }
+    if (r < 0)
+        return r;
+    r = js_stream_is_same(s);
     if (r < 0)
         return r;
     bool same = r;
@@ -463,4 +475,28 @@ void js_stream_unload(struct js_stream *s, bool keep_subjects) {
     s->msgs = s->bytes = s->lost = 0;
     s->first_seq = s->last_seq = 0;
     s->first_time = s->last_time = 0;
+    s->first_time_stale = false;
+}
+
+js_time_t js_stream_first_time(struct js_stream *s) {
+    struct js_place at = {0};
+    struct js_msg msg;
+    js_time_t t = 0;
+
+    if (!__atomic_load_n(&s->first_time_stale, __ATOMIC_ACQUIRE))
+        return s->first_time;
+    int r = js_stream_slot_at(s, s->first_seq, &at);
+    if (r == 1)
+        r = js_stream_slot_msg(s, &at, false, &msg);
+    if (r == 0) {
+        t = msg.time;
+        js_msg_release(&msg);
+    }
+    js_place_done(s, &at);
+    /* Readers may do this at the same time: they find the same. */
+    if (r == 0) {
+        __atomic_store_n(&s->first_time, t, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->first_time_stale, false, __ATOMIC_RELEASE);
+    }
+    return t;
 }

@@ -8,7 +8,7 @@
 #include "core/base/limits.h"
 #include "core/block/repair.h"
 #include "core/format/s2.h"
-#include "core/stream/stream.h"
+#include "core/stream/writer.h"
 
 /* So many single records are read from a block before it is read as a whole, which costs about as
  * much as a thousand of them. */
@@ -187,14 +187,24 @@ static int read_pieces(struct js_stream *s, const struct js_block *b, struct js_
 
 static int decode_entry(struct js_stream *s, struct js_block *b, struct js_extent *ext,
                         js_piece_fn *fn, void *ctx, struct js_cached **ret) {
-    struct js_cached *e = js_cached_new(s->env, s->cache, ext->len);
+    const uint8_t *more = NULL;
+    size_t num_more = 0;
+    bool pending = js_writer_pending(s, b, ext->len, &more, &num_more);
+    struct js_cached *e = js_cached_new(s->env, s->cache, ext->len + num_more);
     bool plain = true;
 
     if (!e)
         return JS_ERR_NOMEM;
-    int r = js_cached_add_flags(e, ext->len);
+    int r = js_cached_add_flags(e, ext->len + num_more);
     if (r == 0)
         r = read_pieces(s, b, ext, e, fn, ctx, &plain);
+    if (r == 0 && pending && plain && e->len == ext->len) {
+        /* What the writer has not put into the file yet. */
+        memcpy(e->data + e->len, more, num_more);
+        e->len += num_more;
+        if (fn)
+            fn(ctx, e, e->len, true);
+    }
     if (r == 0 && !plain) {
         r = decompress_entry(s, b, e);
         if (r == 0)
@@ -300,9 +310,19 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     e = js_cached_new(s->env, NULL, len);
     if (!e)
         return JS_ERR_NOMEM;
-    ssize_t n = read_part(s, b, off, e->data, len);
-    if (n >= 0 && b->key)
-        n = js_block_xor(b->key, off, e->data, len);
+    const uint8_t *buffered;
+    size_t left;
+    ssize_t n = (ssize_t)len;
+    if (js_writer_pending(s, b, off, &buffered, &left)) {
+        if (left < len)
+            n = JS_ERR_BAD_MSG;
+        else
+            memcpy(e->data, buffered, len);
+    } else {
+        n = read_part(s, b, off, e->data, len);
+        if (n >= 0 && b->key)
+            n = js_block_xor(b->key, off, e->data, len);
+    }
     if (n < 0) {
         js_cached_unref(e);
         return (int)n;
@@ -374,9 +394,11 @@ static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) 
                 more = ++n == CHECKED_AT_ONCE;
         }
         bool good = js_records_verify(recs, ps, n, &at->block->hash_key);
+        struct js_flags flags = {0};
         for (size_t i = 0; i < n; i++)
             if (good || js_record_verify(&recs[i], &at->block->hash_key, ps[i]))
-                js_cached_set_checked(e, (uint32_t)(ps[i] - e->data));
+                js_flags_set(&flags, e, (uint32_t)(ps[i] - e->data));
+        js_flags_end(&flags, e);
     }
 }
 

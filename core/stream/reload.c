@@ -17,12 +17,13 @@ struct knowledge {
     js_seq_t first_seq, last_seq;
     js_time_t first_time, last_time;
     enum js_health health;
-    bool has_config, encrypted, has_seed, verified, stale_firsts, stale_lasts;
+    bool first_time_stale, has_config, encrypted, has_seed, verified, stale_firsts, stale_lasts;
 };
 
 #define FIELDS(X)                                                                                  \
     X(config) X(seed) X(found) X(blocks) X(num_found) X(cap_found) X(num_blocks) X(cap_blocks)     \
     X(unread) X(trimmed) X(dropped_found) X(msgs) X(bytes) X(lost) X(slots_memory) X(first_seq)    \
+    X(first_time_stale)                                                                            \
     X(last_seq) X(first_time) X(last_time) X(health) X(has_config) X(encrypted) X(has_seed)        \
     X(verified) X(stale_firsts) X(stale_lasts)
 

@@ -1,77 +1,290 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removing messages. */
+/* Removing messages. No block is read for it: the index knows what has to be known. */
 #include "core/stream/remove.h"
 
 #include "core/base/limits.h"
+#include "core/stream/block_file.h"
 
-/* Takes what a removal says out of the index; the tombstone is in the file by then. */
-static int forget_msg(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    js_seq_t seq = js_slot_seq(b->slots, slot);
-    int r = js_stream_drop_slot(s, b, slot);
+/* The time for a tombstone. That of the last message is exact: it may become all that tells of it. */
+static js_time_t tomb_time(const struct js_stream *s, const struct js_block *b, js_seq_t seq) {
+    if (seq == s->last_seq || b->max_time == 0 || b->max_time > s->last_time)
+        return s->last_time;
+    return b->max_time;
+}
+
+int js_move_first(struct js_stream *s) {
+    struct js_place at = {0};
+    js_seq_t from = s->first_seq;
+    int r = js_stream_slot_from(s, from, true, &at);
+
+    if (r == 0) {
+        s->first_seq = s->last_seq + 1;
+        s->first_time = 0;
+        s->first_time_stale = false;
+    } else if (r == 1) {
+        s->first_seq = js_place_seq(&at);
+        s->first_time_stale = true;
+        r = 0;
+    }
+    js_place_done(s, &at);
+    return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
+}
+
+/* Nothing to be kept in a block's file? Damage is, and tombstones for earlier blocks are. */
+static bool disposable(const struct js_stream *s, const struct js_block *b) {
+    if (b->msgs || b->unreadable)
+        return false;
+    for (uint32_t i = 0; b->odd && b->slots && i < b->slots->count; i++)
+        if (b->slots->at[i].len == JS_LEN_DAMAGED)
+            return false;
+    return b->tomb_top < s->first_seq;
+}
+
+static int add_grave(struct js_stream *s, uint32_t number) {
+    if (s->num_graves == s->cap_graves) {
+        size_t cap = s->cap_graves ? s->cap_graves * 2 : 16;
+        uint32_t *p = js_realloc_array(s->env, s->graves, cap, sizeof *p);
+        if (!p)
+            return JS_ERR_NOMEM;
+        s->graves = p;
+        s->cap_graves = cap;
+    }
+    s->graves[s->num_graves++] = number;
+    return 0;
+}
+
+int js_stream_bury(struct js_stream *s, size_t index) {
+    struct js_block *b = s->blocks[index];
+    int r = add_grave(s, b->number);
 
     if (r < 0)
         return r;
+    if (s->min_block <= b->number)
+        s->min_block = b->number + 1;
+    js_cache_drop(s->cache, s->identity, b->number);
+    if (b->cold && b->cold->unread && --s->unread == 0) {
+        /* Nobody has looked where the messages of the subjects begin and end. */
+        atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
+        atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+    }
+    if (b->slots)
+        s->slots_memory -= b->counted;
+    js_block_forget_key(s, b);
+    js_slots_unref(b->slots, s->env);
+    js_cold_free(b->cold, s->env);
+    js_free(s->env, b);
+    memmove(s->blocks + index, s->blocks + index + 1,
+            (s->num_blocks - index - 1) * sizeof *s->blocks);
+    s->num_blocks--;
+    if (s->trimmed > index)
+        s->trimmed--;
+    return 0;
+}
+
+int js_retire_empty(struct js_stream *s, struct js_writer *w) {
+    /* The newest block stays: it is appended to, and shows where the stream stands. */
+    for (size_t i = 0; i + 1 < s->num_blocks;) {
+        struct js_block *b = s->blocks[i];
+        if (!disposable(s, b)) {
+            i++;
+            continue;
+        }
+        const struct js_block *newest = s->blocks[s->num_blocks - 1];
+        if (b->pos_last >= s->last_seq && newest->pos_last < s->last_seq &&
+            newest->tomb_last < s->last_seq) {
+            /* Only this block tells where the sequences stand. */
+            int r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
+            if (r < 0)
+                return r;
+            s->blocks[s->num_blocks - 1]->tomb_last = s->last_seq;
+        }
+        int r = js_stream_bury(s, i);
+        if (r < 0)
+            return r;
+        js_writer_touched(s, w);
+    }
+    return 0;
+}
+
+/* The same for one block; i is right after its last message left. */
+static int retire_block(struct js_stream *s, struct js_writer *w, size_t index) {
+    if (index + 1 < s->num_blocks && disposable(s, s->blocks[index]))
+        return js_retire_empty(s, w);
+    return 0;
+}
+
+int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t seq,
+                struct js_gone *gone) {
+    struct js_block *b = s->blocks[index];
+    uint64_t msgs = s->msgs, bytes = s->bytes;
+    int r = 0;
+
+    if (b->slots) {
+        uint32_t slot = js_slots_find(b->slots, seq);
+        if (slot == JS_NO_SLOT || b->slots->at[slot].len == 0)
+            return 0;
+        r = js_stream_drop_slot(s, b, slot);
+    } else {
+        r = js_cold_remove(s, index, seq);
+    }
+    if (r != 0)
+        return r < 0 ? r : JS_ERR_STALE;
     s->removals++;
+    s->removed_log[s->removed_logged++ % JS_REMOVED_LOG] = seq;
+    js_writer_outdated(s, w);
+    if (w->buf.len)
+        w->promised = true; /* what left cannot be brought back */
+    if (gone->msgs == 0)
+        gone->seq = seq;
+    gone->msgs += msgs - s->msgs;
+    gone->bytes += bytes - s->bytes;
     if (seq == s->first_seq)
-        r = js_stream_find_first(s);
+        r = js_move_first(s);
+    if (r == 0 && b->msgs == 0)
+        r = retire_block(s, w, index);
+    return r < 0 ? r : 1;
+}
+
+/* Where a live or damaged message stands: 1, 0, or an error. */
+static int locate(struct js_stream *s, js_seq_t seq, size_t *ret_index) {
+    struct js_place at = {0};
+    int r = js_stream_slot_at(s, seq, &at);
+
+    if (r == JS_NEED_SCAN) {
+        js_place_done(s, &at);
+        r = js_stream_scan_locked(s);
+        if (r == 0)
+            r = js_stream_slot_at(s, seq, &at);
+    }
+    if (r == 1)
+        *ret_index = at.index;
+    js_place_done(s, &at);
+    return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
+}
+
+int js_remove_seq(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
+    return js_remove_seqs(s, w, &seq, 1, true, gone);
+}
+
+int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
+                   bool tombstones, struct js_gone *gone) {
+    size_t index, done = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < n && r == 0 && tombstones; i++) {
+        const struct js_block *b = js_stream_block_of(s, seqs[i], &index);
+        /* A single one may not be there; of many the caller knows. */
+        if (n == 1) {
+            r = locate(s, seqs[i], &index);
+            if (r <= 0)
+                return r;
+            b = s->blocks[index];
+        }
+        r = b ? js_writer_put_mark(s, w, seqs[i] | JS_SEQ_TOMBSTONE, tomb_time(s, b, seqs[i])) : 0;
+    }
+    if (r == 0 && tombstones)
+        r = js_writer_settle(s, w);
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        /* Each look anew: blocks leave the list. */
+        r = js_stream_block_of(s, seqs[i], &index)
+                ? js_take_out(s, w, index, seqs[i], gone)
+                : 0;
+        done += r == 1;
+    }
+    /* Little by little blocks become mostly dead. */
+    if (r >= 0 && n == 1 && done && js_stream_block_of(s, seqs[0], &index)) {
+        int c = js_compact_inline(s, index);
+        if (c < 0 && s->write_error)
+            r = c;
+    }
+    return r < 0 ? r : done > 0;
+}
+
+int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid,
+                     struct js_gone *gone) {
+    struct js_place at = {0};
+    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
+                            : js_stream_first_of(s, sid, &at);
+    size_t index = at.index;
+    js_seq_t seq = r == 1 ? js_place_seq(&at) : 0;
+
+    js_place_done(s, &at);
+    if (r == JS_NEED_SCAN)
+        return JS_ERR_STALE;
+    return r <= 0 ? r : js_take_out(s, w, index, seq, gone);
+}
+
+#define AHEAD 16
+
+int js_drop_block_msgs(struct js_stream *s, size_t index, struct js_gone *gone) {
+    struct js_block *b = s->blocks[index];
+
+    if (b->msgs == 0)
+        return 0;
+    int r = js_block_warm(s, index);
+    if (r != 0)
+        return r < 0 ? r : JS_ERR_STALE;
+    struct js_slots *sl = b->slots;
+    uint64_t left = 0;
+    for (uint32_t k = 0; k < sl->count; k++) {
+        if (k + AHEAD < sl->count && sl->sid[k + AHEAD] != JS_NO_ID)
+            __builtin_prefetch(&s->subjects.lines[sl->sid[k + AHEAD]], 1);
+        if (!js_slot_live(sl, k))
+            continue;
+        sl->at[k].len = 0;
+        struct js_subject_line *line = &s->subjects.lines[sl->sid[k]];
+        s->subjects.live -= --line->count == 0;
+        left++;
+    }
+    atomic_store_explicit(&s->stale_firsts, true, memory_order_relaxed);
+    atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+    if (gone->msgs == 0 && left == 1)
+        gone->seq = b->first_pos;
+    gone->msgs += left;
+    gone->bytes += b->bytes;
+    s->msgs -= left;
+    s->bytes -= b->bytes;
+    b->msgs = b->bytes = b->payload_bytes = b->hdr_bytes = b->subject_bytes = 0;
+    b->removals++;
+    s->removals++;
+    if (s->writer)
+        js_writer_outdated(s, s->writer);
+    return 0;
+}
+
+int js_stream_end_removal(struct js_stream *s, int r, struct js_gone *gone) {
+    js_removed_fn fn = s->on_removed;
+    void *ctx = s->on_removed_ctx;
+
+    r = js_stream_end_write(s, r);
+    if (gone->msgs || gone->tell)
+        js_stream_notify(s, 0, 0);
+    if (fn && (gone->msgs || gone->tell))
+        fn(ctx, s, gone->msgs, gone->bytes, gone->msgs == 1 ? gone->seq : 0, "", 0);
     return r;
 }
 
-/* Time of the message in a slot, for its tombstone; 0 if it cannot be read. */
-static js_time_t time_of(struct js_stream *s, struct js_block *b, uint32_t slot) {
-    struct js_place at = {.block = b, .slots = b->slots, .slot = slot};
-    struct js_msg msg;
-
-    if (b->slots->at[slot].len == JS_LEN_DAMAGED || js_stream_slot_msg(s, &at, false, &msg) < 0)
-        return 0;
-    js_time_t t = msg.time;
-    js_msg_release(&msg);
-    return t;
-}
-
-/* Writes the tombstone, then forgets the message. */
-static int remove_slot(struct js_stream *s, struct js_writer *w, struct js_block *b,
-                       uint32_t slot) {
-    size_t done = 0;
-    js_seq_t seq = js_slot_seq(b->slots, slot);
-    int r = 0;
-
-    if (js_writer_full(w, JS_MIN_RECORD))
-        r = js_writer_flush(s, w, NULL, &done);
-    if (r == 0)
-        r = js_writer_put(s, w, seq | JS_SEQ_TOMBSTONE, time_of(s, b, slot), NULL, SIZE_MAX);
-    if (r == 0)
-        r = js_writer_flush(s, w, NULL, &done);
-    return r < 0 ? r : forget_msg(s, b, slot);
+void js_stream_on_removed(struct js_stream *stream, js_removed_fn fn, void *ctx) {
+    pthread_rwlock_wrlock(&stream->lock);
+    stream->on_removed = fn;
+    stream->on_removed_ctx = ctx;
+    pthread_rwlock_unlock(&stream->lock);
 }
 
 /* user: what the configuration denies to users holds. */
 static int remove_one(struct js_stream *stream, js_seq_t seq, bool user) {
+    struct js_gone gone = {0};
     struct js_writer *w;
-    bool removed = false;
-    size_t bi;
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
-    if (r == 0 && user && stream->config.deny_delete)
+    if (r == 0 && user && (stream->config.deny_delete || stream->config.sealed))
         r = JS_ERR_NOT_PERMITTED;
     if (r == 0 && (seq == 0 || seq > stream->last_seq))
         r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
-    if (r == 0) {
-        struct js_block *b = js_stream_block_of(stream, seq, &bi);
-        r = b ? js_block_warm(stream, bi) : 0;
-        uint32_t slot = b && r == 0 ? js_slots_find(b->slots, seq) : JS_NO_SLOT;
-        if (slot != JS_NO_SLOT && b->slots->at[slot].len != 0) {
-            r = remove_slot(stream, w, b, slot);
-            removed = r == 0;
-        }
-        if (r == 0 && removed && stream->sync_mode == JS_SYNC_ALWAYS)
-            r = js_writer_sync(stream, w);
-    }
-    pthread_rwlock_unlock(&stream->lock);
-    if (removed)
-        js_stream_notify(stream, 0, 0);
-    return r < 0 ? r : removed;
+    if (r == 0)
+        r = js_remove_seq(stream, w, seq, &gone);
+    return js_stream_end_removal(stream, r, &gone);
 }
 
 int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
@@ -80,22 +293,4 @@ int js_stream_remove_msg(struct js_stream *stream, js_seq_t seq) {
 
 int js_stream_remove_acked(struct js_stream *stream, js_seq_t seq) {
     return remove_one(stream, seq, false);
-}
-
-int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid) {
-    struct js_place at = {0};
-    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
-                            : js_stream_first_of(s, sid, &at);
-
-    size_t bi = at.index;
-    js_seq_t seq = r > 0 ? js_place_seq(&at) : 0;
-    js_place_done(s, &at);
-    if (r <= 0)
-        return r;
-    r = js_block_warm(s, bi);
-    if (r < 0)
-        return r;
-    struct js_block *b = s->blocks[bi];
-    r = remove_slot(s, w, b, js_slots_find(b->slots, seq));
-    return r < 0 ? r : 1;
 }

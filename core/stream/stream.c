@@ -3,7 +3,8 @@
 #include "core/stream/stream.h"
 
 #include "core/consumer/consumer.h"
-#include "core/stream/writer.h"
+#include "core/consumer/interest.h"
+#include "core/stream/rules.h"
 
 struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env,
                                 const char *account, const char *name) {
@@ -29,6 +30,8 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
     js_walk_init(&s->walk);
+    js_peek_init(&s->peek);
+    js_syncer_init(&s->syncer);
     if (!s->account || !s->name) {
         js_stream_free(s);
         return NULL;
@@ -46,12 +49,17 @@ static void free_texts(const struct js_env *env, struct js_text *t) {
 
 void js_stream_free(struct js_stream *s) {
     js_consumers_stop(s);
+    js_interest_done(s);
     js_walk_done(&s->walk);
     if (s->cache)
         js_stream_unload(s, false);
     js_recent_done(&s->recent, s->env);
     js_filters_done(&s->filters, s->env);
+    js_peek_done(&s->peek, s->env);
     js_writer_free(s);
+    js_rules_done(s);
+    js_syncer_done(&s->syncer);
+    js_free(s->env, s->graves);
     js_files_close(&s->files);
     free_texts(s->env, s->config_text);
     free_texts(s->env, s->old_texts);

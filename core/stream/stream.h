@@ -20,6 +20,7 @@
 #include "core/format/meta.h"
 #include "core/stream/cold.h"
 #include "core/stream/files.h"
+#include "core/stream/peek.h"
 #include "core/stream/readahead.h"
 #include "core/stream/subjects.h"
 
@@ -29,6 +30,8 @@ struct js_block {
     uint32_t version; /* grows when the file is replaced; names cached copies */
     bool compressed;
     bool unreadable; /* nothing of it can be decoded (key, format, I/O) */
+    bool missing;    /* listed by index.db, but there is no such file */
+    bool sealed_plain; /* rolled by us, and not compressed yet as the stream wants it */
     struct js_block_key *key; /* NULL: plain */
     struct js_hash_key hash_key;
     uint64_t file_size;
@@ -44,6 +47,11 @@ struct js_block {
     /* of live messages; of unread blocks only msgs and bytes are known */
     uint64_t msgs, bytes, payload_bytes, hdr_bytes, subject_bytes;
     uint64_t removals;
+    /* Of its tombstones: the largest for messages of earlier blocks (unread: as large as can be), and the
+     * largest of all; and the highest sequence of its other records. 0 = none */
+    js_seq_t tomb_top, tomb_last, rec_last;
+    uint32_t ttls, schedules; /* messages with such headers */
+    uint64_t compacted_bytes; /* live bytes when it was last rewritten; 0 = never */
     uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
     struct js_slots *slots; /* NULL: cold */
     struct js_cold *cold;   /* NULL: in memory */
@@ -103,7 +111,28 @@ struct js_filters {
 void js_filters_init(struct js_filters *filters);
 void js_filters_done(struct js_filters *filters, const struct js_env *env);
 
-struct js_writer;   /* core/stream/writer.h */
+/* What consumers want (core/consumer/interest.h). */
+struct js_interest {
+    char **filters;
+    size_t count, cap;
+    bool everything, known;
+};
+
+struct js_writer; /* core/stream/writer.h */
+struct js_dedup;  /* core/stream/rules.h */
+struct js_ttl;
+
+/* Shared by everyone who waits for a sync; its own lock, never taken with the stream's held. */
+struct js_syncer {
+    pthread_mutex_t mu;
+    pthread_cond_t done;
+    bool running;
+    uint64_t synced; /* writes up to this one are on disk */
+};
+void js_syncer_init(struct js_syncer *syncer);
+void js_syncer_done(struct js_syncer *syncer);
+
+#define JS_LAST_ID 256
 struct js_consumer; /* core/consumer/consumer.h */
 
 /* How many removals are remembered one by one. */
@@ -127,9 +156,15 @@ struct js_stream {
     bool scan_all;         /* never open by index.db alone */
     uint64_t index_budget; /* bytes for slots */
     uint64_t block_size;   /* of new blocks; 0 = by the configuration */
+    bool async;            /* store calls may leave records in the buffer */
+    bool no_expire;        /* age and TTLs take nothing out */
+    bool lz4;              /* lies where no server looks: blocks may be compressed with LZ4 */
     struct js_recent recent;
     struct js_filters filters;
     struct js_walk walk;
+    struct js_peek peek;
+    struct js_syncer syncer;
+    atomic_bool has_listeners;
 
     pthread_rwlock_t lock;
     /* guarded by lock: */
@@ -151,6 +186,7 @@ struct js_stream {
     js_time_t first_time, last_time;
     uint64_t lost;      /* damaged slots */
     uint64_t removals;
+    struct js_interest interest;
     uint64_t removed_logged; /* single messages that were removed, and which they were */
     js_seq_t removed_log[JS_REMOVED_LOG];
     size_t unread;         /* blocks that only index.db told of */
@@ -165,6 +201,24 @@ struct js_stream {
     bool verified;
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
+    const char *unwritable;    /* why it must not be written (prepare.c); NULL = nothing known */
+    bool sum_staged;           /* meta.sum.tmp is the sum that belongs to meta.inf */
+    bool backing_up;           /* block files stay until the backup is over */
+    bool gone;                 /* deleted */
+    bool first_time_stale;     /* first_time is that of a removed message */
+    uint32_t min_block;        /* numbers below were given before */
+    uint32_t *graves;          /* blocks whose files go after the next sync */
+    size_t num_graves, cap_graves;
+    js_removed_fn on_removed;
+    void *on_removed_ctx;
+    struct js_dedup *dedup;    /* NULL: made when needed */
+    struct js_ttl *ttl;        /* NULL: made when needed */
+    char last_id[JS_LAST_ID];  /* Nats-Msg-Id of the newest message */
+    size_t last_id_len;
+    bool last_id_known;
+    bool ttls_by_index;        /* the blocks' counters were in index.db */
+    bool expire_looked;        /* expiry ran since opening */
+    js_time_t expire_next;     /* when max_age may take something; 0 = look now, INT64_MAX = never */
 
     /* How many consumers there are, looked up at most once a second (hints; relaxed order). */
     _Atomic uint64_t consumers;
@@ -303,6 +357,20 @@ int js_stream_ingest(struct js_stream *stream, struct js_scan *scan, struct js_b
 /* Adds one live message to a block's slots, the subjects and all sums. */
 int js_stream_add_slot(struct js_stream *stream, struct js_block *block,
                        const struct js_record *rec, uint32_t off);
+/* The same for a subject whose id is known; of the record only lengths, sequence and time count. */
+int js_stream_add_known(struct js_stream *stream, struct js_block *block,
+                        const struct js_record *rec, uint32_t off, uint32_t sid);
+int js_tombs_add(struct js_tombs *tombs, js_seq_t seq, js_time_t time);
+static inline void js_block_note_tomb(struct js_block *b, js_seq_t seq) {
+    if (seq < b->search_first && seq > b->tomb_top)
+        b->tomb_top = seq;
+    if (seq > b->tomb_last)
+        b->tomb_last = seq;
+}
+/* Takes a block off the list; its file is unlinked after the next sync (remove.c). */
+int js_stream_bury(struct js_stream *stream, size_t index);
+/* Time of the first message, looked up if need be; lock held. */
+js_time_t js_stream_first_time(struct js_stream *stream);
 /* Takes the message in a slot out of the sums (slot stays, chain stays); a damaged one, too. The
  * block is in memory. */
 int js_stream_drop_slot(struct js_stream *stream, struct js_block *block, uint32_t slot);
@@ -343,6 +411,9 @@ int js_stream_slot_at(struct js_stream *stream, js_seq_t seq, struct js_place *a
 /* Oldest and newest live message of a subject: 1, 0 if there is none, or an error. */
 int js_stream_first_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
 int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
+/* Moves to the first live message of a subject with sequence >= seq (or the last one) in the place's
+ * block, read or not; false if there is none. */
+bool js_stream_find_in(struct js_place *at, uint32_t sid, js_seq_t seq, bool last);
 /* First live message of a subject with sequence >= seq. */
 int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_place *at);
 /* Makes line->last exact for the subjects of a matcher: many stale ones cost one pass over the

@@ -69,6 +69,8 @@ static int add_subjects(struct js_stream *s) {
         line->count = is->total;
         s->subjects.live++;
         r = js_subjects_widen(&s->subjects, id, is->first_block, is->last_block);
+        if (r == 0)
+            s->subjects.spans[id].guessed = is->total == 1 && ix->version < 4;
     }
     return r;
 }
@@ -86,6 +88,7 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
     s->unread++;
     cold->unread = true;
     cold->first = 1;
+    b->tomb_top = b->search_first - 1; /* nobody has looked */
     js_seqset_init(&cold->deleted, s->env);
     if (!e)
         return 0;
@@ -96,6 +99,8 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
     js_seqset_init(&e->deleted, s->env);
     b->pos_last = e->last_seq;
     b->pos_last_time = e->last_time;
+    b->ttls = e->ttls > UINT32_MAX ? UINT32_MAX : (uint32_t)e->ttls;
+    b->schedules = e->schedules > UINT32_MAX ? UINT32_MAX : (uint32_t)e->schedules;
     b->msgs = js_index_msgs(&(struct js_index_block){.first_seq = e->first_seq,
                                                      .last_seq = e->last_seq,
                                                      .deleted = cold->deleted});

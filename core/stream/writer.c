@@ -8,6 +8,8 @@
 #include "core/base/bytes.h"
 #include "core/base/file.h"
 #include "core/base/limits.h"
+#include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 
 /* A batch is written in pieces of about this size. */
 #define FLUSH_BYTES (1u << 20)
@@ -26,54 +28,79 @@ static const char *not_writable(const struct js_stream *s) {
         return "the store is opened read-only";
     if (s->write_error)
         return "an earlier write or sync failed; reopen the store";
+    if (s->gone)
+        return "the stream was deleted";
     if (s->files.backup)
         return "a backup can only be read";
+    if (s->encrypted && !s->has_seed)
+        return s->health == JS_HEALTH_NO_KEY     ? "encrypted, and no key was given"
+               : s->health == JS_HEALTH_WRONG_KEY ? "encrypted, and the key given is the wrong key"
+                                                  : "its meta.key is damaged";
     if (!s->has_config)
         return "its meta.inf is damaged";
-    if (s->encrypted)
-        return "writing encrypted streams is not built yet";
-    if (c->sealed)
-        return "the stream is sealed";
+    if (s->unwritable)
+        return s->unwritable;
     if (c->memory)
         return "it is a memory stream";
     if (c->has_mirror || c->has_sources)
         return "mirrors and streams with sources are fed by a server";
     if (c->has_transform)
         return "subject transforms are not built yet";
-    if (c->allow_msg_ttl || c->allow_msg_schedules || c->allow_msg_counter || c->allow_atomic)
-        return "message TTLs, schedules, counters and atomic batches are not built yet";
+    if (c->allow_msg_counter || c->allow_atomic)
+        return "counters and atomic batches are not built yet";
     return NULL;
 }
 
 int js_stream_writable(struct js_stream *stream, char *ret_why, size_t why_size) {
     pthread_rwlock_rdlock(&stream->lock);
     const char *why = not_writable(stream);
-    pthread_rwlock_unlock(&stream->lock);
+    if (!why && stream->config.sealed)
+        why = "the stream is sealed";
     if (ret_why && why_size)
         snprintf(ret_why, why_size, "%s", why ? why : "");
+    pthread_rwlock_unlock(&stream->lock);
     return why ? 0 : 1;
 }
 
+void js_writer_reconfigure(struct js_stream *s) {
+    struct js_writer *w = s->writer;
+
+    if (!w)
+        return;
+    w->limit = s->block_size ? s->block_size : js_block_size_of(&s->config, s->encrypted);
+    w->async = s->async || s->config.persist_async;
+}
+
 int js_writer_open(struct js_stream *s, struct js_writer **ret_writer) {
+    if (s->writer && !s->write_error && !s->gone) {
+        *ret_writer = s->writer;
+        return 0;
+    }
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
     if (not_writable(s))
-        return JS_ERR_READ_ONLY;
-    int r = js_stream_scan_locked(s);
-    if (r < 0)
+        return s->gone ? JS_ERR_STORE_CLOSED : JS_ERR_READ_ONLY;
+    struct js_writer *w = js_calloc(s->env, 1, sizeof *w);
+    if (!w)
+        return JS_ERR_NOMEM;
+    w->buf.env = w->cipher.env = s->env;
+    w->last_stamp = s->last_time;
+    s->writer = w;
+    js_writer_reconfigure(s);
+    int r = js_stream_prepare(s, w);
+    if (r < 0) {
+        js_writer_free(s);
         return r;
-    if (!s->writer) {
-        struct js_writer *w = js_calloc(s->env, 1, sizeof *w);
-        if (!w)
-            return JS_ERR_NOMEM;
-        w->fd = -1;
-        w->buf.env = s->env;
-        w->limit = s->block_size ? s->block_size : js_block_size_of(&s->config, false);
-        w->last_stamp = s->last_time;
-        s->writer = w;
     }
-    *ret_writer = s->writer;
+    *ret_writer = w;
     return 0;
+}
+
+static void wfile_unref(struct js_stream *s, struct js_wfile *f) {
+    if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+        s->env->io->close(s->env->io->ctx, f->fd);
+        js_free(s->env, f);
+    }
 }
 
 void js_writer_free(struct js_stream *s) {
@@ -81,9 +108,11 @@ void js_writer_free(struct js_stream *s) {
 
     if (!w)
         return;
-    if (w->fd >= 0)
-        s->env->io->close(s->env->io->ctx, w->fd);
+    wfile_unref(s, w->file);
+    for (size_t i = 0; i < w->num_unsynced; i++)
+        wfile_unref(s, w->unsynced[i]);
     js_buf_done(&w->buf);
+    js_buf_done(&w->cipher);
     js_free(s->env, w->recs);
     js_free(s->env, w);
     s->writer = NULL;
@@ -104,9 +133,21 @@ static int open_msgs_dir(struct js_stream *s) {
 }
 
 /* Can records be added behind what is in this block? */
-static bool appendable(const struct js_block *b, uint64_t file_len) {
-    return !b->unreadable && !b->compressed && !b->key && b->good_size == b->raw_size &&
-           b->raw_size == file_len;
+static bool appendable(const struct js_stream *s, const struct js_block *b, uint64_t file_len) {
+    return !b->unreadable && !b->compressed && !b->key == !s->encrypted &&
+           b->good_size == b->raw_size && b->raw_size == file_len;
+}
+
+static struct js_wfile *new_wfile(struct js_stream *s, int fd) {
+    struct js_wfile *f = js_malloc(s->env, sizeof *f);
+
+    if (!f) {
+        s->env->io->close(s->env->io->ctx, fd);
+        return NULL;
+    }
+    atomic_init(&f->refs, 1);
+    f->fd = fd;
+    return f;
 }
 
 static int open_last(struct js_stream *s, struct js_writer *w) {
@@ -117,95 +158,179 @@ static int open_last(struct js_stream *s, struct js_writer *w) {
     if (s->num_blocks == 0)
         return JS_ERR_NO_ENTRY;
     struct js_block *b = s->blocks[s->num_blocks - 1];
+    int r = js_block_look(s, s->num_blocks - 1);
+    if (r < 0)
+        return r;
     snprintf(name, sizeof name, "%u.blk", b->number);
     int fd = io->open_file(io->ctx, s->files.msgs_fd, name, O_RDWR, 0);
     if (fd < 0)
         return js_err_from_errno(-fd);
-    int r = io->fstat(io->ctx, fd, &st);
-    if (r < 0 || !appendable(b, (uint64_t)st.st_size)) {
+    r = io->fstat(io->ctx, fd, &st);
+    if (r < 0 || !appendable(s, b, (uint64_t)st.st_size)) {
         io->close(io->ctx, fd);
         return r < 0 ? js_err_from_errno(-r) : JS_ERR_NO_ENTRY;
     }
-    w->fd = fd;
+    r = js_block_warm(s, s->num_blocks - 1);
+    if (r != 0) {
+        io->close(io->ctx, fd);
+        return r < 0 ? r : JS_ERR_STALE;
+    }
+    w->file = new_wfile(s, fd);
+    if (!w->file)
+        return JS_ERR_NOMEM;
     w->block = b;
     w->length = (uint64_t)st.st_size;
     return 0;
 }
 
-static int close_block(struct js_stream *s, struct js_writer *w) {
+/* Lets go of the block; its data is synced later if it has to be. */
+static int let_go(struct js_stream *s, struct js_writer *w) {
+    struct js_wfile *f = w->file;
     int r = 0;
 
-    if (w->fd < 0)
+    if (!f)
         return 0;
-    /* A descriptor is let go only when what it wrote is on disk (or nobody asked for that). */
-    if (w->dirty && s->sync_mode != JS_SYNC_OS) {
-        r = s->env->io->fdatasync(s->env->io->ctx, w->fd);
+    w->file = NULL;
+    w->block = NULL;
+    if (!w->dirty || s->sync_mode == JS_SYNC_OS) {
+        wfile_unref(s, f);
+        return 0;
+    }
+    if (w->num_unsynced == JS_MAX_UNSYNCED) {
+        /* Too many wait: the oldest one now. */
+        r = s->env->io->fdatasync(s->env->io->ctx, w->unsynced[0]->fd);
         if (r < 0)
             r = js_stream_fail_writes(s, js_err_from_errno(-r));
+        wfile_unref(s, w->unsynced[0]);
+        memmove(w->unsynced, w->unsynced + 1, (JS_MAX_UNSYNCED - 1) * sizeof *w->unsynced);
+        w->num_unsynced--;
     }
-    int c = s->env->io->close(s->env->io->ctx, w->fd);
-    if (r == 0 && c < 0)
-        r = js_stream_fail_writes(s, js_err_from_errno(-c));
-    w->fd = -1;
-    w->block = NULL;
-    if (s->sync_mode != JS_SYNC_OS)
-        w->dirty = false;
+    w->unsynced[w->num_unsynced++] = f;
     return r;
 }
 
 static int begin_block(struct js_stream *s, struct js_writer *w) {
     const struct js_io *io = s->env->io;
     uint64_t number = s->num_blocks ? (uint64_t)s->blocks[s->num_blocks - 1]->number + 1 : 1;
+    struct js_block_key *key = NULL;
     char name[24];
 
+    if (number < s->min_block)
+        number = s->min_block;
     if (number > JS_MAX_BLOCK_NUMBER)
         return JS_ERR_NO_SPACE;
-    int r = close_block(s, w);
+    int r = let_go(s, w);
+    if (r == 0 && s->encrypted)
+        r = js_block_key_make(s, (uint32_t)number, &key);
     if (r < 0)
         return r;
     snprintf(name, sizeof name, "%u.blk", (uint32_t)number);
     int fd = io->open_file(io->ctx, s->files.msgs_fd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (fd < 0)
+    if (fd < 0) {
+        js_block_key_drop(s, (uint32_t)number, key);
         return js_err_from_errno(-fd);
-    struct js_block *b = js_stream_add_block(s, (uint32_t)number);
+    }
+    struct js_wfile *f = new_wfile(s, fd);
+    struct js_block *b = f ? js_stream_add_block(s, (uint32_t)number) : NULL;
     if (!b) {
-        io->close(io->ctx, fd);
+        wfile_unref(s, f);
         io->unlink(io->ctx, s->files.msgs_fd, name);
+        js_block_key_drop(s, (uint32_t)number, key);
         return JS_ERR_NOMEM;
     }
+    b->key = key;
     if (s->num_blocks > 1) {
         js_block_count(s, s->blocks[s->num_blocks - 2]);
         js_stream_trim(s);
     }
-    w->fd = fd;
+    w->file = f;
     w->block = b;
     w->length = 0;
     w->dir_dirty = true;
     return 0;
 }
 
-/* A block to append to with room for a record of this length. */
-static int provide_block(struct js_stream *s, struct js_writer *w, uint32_t need) {
+static int open_block(struct js_stream *s, struct js_writer *w) {
     int r = open_msgs_dir(s);
 
-    if (r == 0 && w->fd < 0) {
+    if (r == 0) {
         r = open_last(s, w);
         if (r == JS_ERR_NO_ENTRY)
-            return begin_block(s, w);
+            r = begin_block(s, w);
     }
+    return r;
+}
+
+int js_writer_roll(struct js_stream *s, struct js_writer *w) {
+    int r = open_msgs_dir(s);
+
+    if (r == 0)
+        r = js_writer_flush(s, w);
+    return r < 0 ? r : begin_block(s, w);
+}
+
+static void note_base(const struct js_stream *s, struct js_writer *w) {
+    const struct js_block *b = w->block;
+
+    w->base = (struct js_writer_base){
+        .good_size = b->good_size,
+        .raw_size = b->raw_size,
+        .first_pos = b->first_pos,
+        .pos_last = b->pos_last,
+        .pos_last_time = b->pos_last_time,
+        .min_time = b->min_time,
+        .max_time = b->max_time,
+        .reach_time = b->reach_time,
+        .block_msgs = b->msgs,
+        .block_bytes = b->bytes,
+        .payload_bytes = b->payload_bytes,
+        .hdr_bytes = b->hdr_bytes,
+        .subject_bytes = b->subject_bytes,
+        .msgs = s->msgs,
+        .bytes = s->bytes,
+        .first_seq = s->first_seq,
+        .last_seq = s->last_seq,
+        .first_time = s->first_time,
+        .last_time = s->last_time,
+        .last_stamp = w->last_stamp,
+        .first_time_stale = s->first_time_stale,
+    };
+    memcpy(w->base.last_sum, b->last_sum, 8);
+    w->buffered_since = s->env->clock->monotonic(s->env->clock->ctx);
+}
+
+/* Room for a record of this length in buffer and block. */
+static int provide(struct js_stream *s, struct js_writer *w, uint32_t need) {
+    int r = 0;
+
+    if (!w->file)
+        r = open_block(s, w);
     if (r < 0)
         return r;
     uint64_t used = w->length + w->buf.len;
-    if (used > 0 && used + need > w->limit) {
-        /* The caller flushes before it lets a block roll. */
-        if (w->buf.len)
-            return JS_ERR_INVAL;
-        return begin_block(s, w);
+    if (used > 0 && used + need > w->limit)
+        r = js_writer_roll(s, w);
+    else if (w->buf.len && w->buf.len + need > FLUSH_BYTES)
+        r = js_writer_flush(s, w);
+    if (r == 0 && w->buf.len == 0)
+        note_base(s, w);
+    if (r == 0 && js_buf_reserve(&w->buf, need) < 0) {
+        w->buf.failed = false;
+        r = JS_ERR_NOMEM;
     }
-    return 0;
+    return r;
 }
 
-static int note_rec(struct js_stream *s, struct js_writer *w, size_t msg) {
+static void grew(struct js_writer *w, uint32_t len) {
+    struct js_block *b = w->block;
+
+    w->buf.len += len;
+    b->good_size += len;
+    b->raw_size = w->length + w->buf.len;
+    memcpy(b->last_sum, w->buf.data + w->buf.len - 8, 8);
+}
+
+static int note_rec(struct js_stream *s, struct js_writer *w, js_seq_t seq, uint32_t sid) {
     if (w->num_recs == w->cap_recs) {
         size_t cap = w->cap_recs ? w->cap_recs * 2 : 256;
         struct js_pending_rec *p = js_realloc_array(s->env, w->recs, cap, sizeof *p);
@@ -214,116 +339,205 @@ static int note_rec(struct js_stream *s, struct js_writer *w, size_t msg) {
         w->recs = p;
         w->cap_recs = cap;
     }
-    w->recs[w->num_recs++] = (struct js_pending_rec){.off = (uint32_t)(w->length + w->buf.len),
-                                                     .buf_off = (uint32_t)w->buf.len,
-                                                     .msg = msg};
+    w->recs[w->num_recs++] = (struct js_pending_rec){
+        .seq = seq, .prev_last = s->subjects.lines[sid].last, .sid = sid};
     return 0;
 }
 
-int js_writer_put(struct js_stream *s, struct js_writer *w, uint64_t seq_and_flags, js_time_t time,
-                  const struct js_new_msg *m, size_t index) {
-    static const struct js_new_msg none;
-
-    if (!m)
-        m = &none;
+int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
+                      uint32_t sid) {
     uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    if (!len)
-        return JS_ERR_MSG_TOO_LARGE;
-    int r = provide_block(s, w, len);
+    int r = len ? 0 : JS_ERR_MSG_TOO_LARGE;
+
+    if (r == 0 && sid == JS_NO_ID)
+        r = js_subjects_intern(&s->subjects, m->subject, m->subject_len, &sid);
     if (r == 0)
-        r = js_buf_reserve(&w->buf, len);
+        r = provide(s, w, len);
     if (r == 0)
-        r = note_rec(s, w, index);
+        r = note_rec(s, w, m->ret_seq, sid);
+    if (r < 0)
+        return r;
+    struct js_block *b = w->block;
+    uint32_t off = (uint32_t)(w->length + w->buf.len);
+    struct js_record rec = {.len = len,
+                            .has_hdr = m->hdr_len != 0,
+                            .seq = m->ret_seq,
+                            .time = m->ret_time,
+                            .subject_len = (uint32_t)m->subject_len,
+                            .hdr_len = (uint32_t)m->hdr_len,
+                            .data_len = (uint32_t)m->data_len};
+    r = js_stream_add_known(s, b, &rec, off, sid);
     if (r < 0) {
-        w->buf.failed = false;
+        w->num_recs--;
         return r;
     }
-    js_record_encode(w->buf.data + w->buf.len, seq_and_flags, time, m->subject, m->subject_len,
-                     m->hdr, m->hdr_len, m->data, m->data_len, &w->block->hash_key);
-    w->buf.len += len;
-    return 0;
-}
-
-bool js_writer_full(const struct js_writer *w, uint32_t need) {
-    if (w->buf.len == 0)
-        return false;
-    return w->buf.len + need > FLUSH_BYTES || w->length + w->buf.len + need > w->limit;
-}
-
-/* Tells the index of the records that are in the file now. */
-static int learn(struct js_stream *s, struct js_writer *w, const struct js_new_msg *msgs,
-                 size_t *ret_done) {
-    struct js_block *b = w->block;
-
-    for (size_t i = 0; i < w->num_recs; i++) {
-        const struct js_pending_rec *pr = &w->recs[i];
-        struct js_record rec;
-        size_t left = w->buf.len - pr->buf_off;
-        if (!js_record_parse(w->buf.data + pr->buf_off, left, &rec))
-            return JS_ERR_CORRUPT;
-        b->good_size += rec.len;
-        memcpy(b->last_sum, rec.sum, 8);
-        if (rec.tombstone)
-            continue;
-        int r = js_stream_add_slot(s, b, &rec, pr->off);
-        if (r < 0)
-            return r;
-        s->last_seq = b->pos_last = rec.seq;
-        s->last_time = b->pos_last_time = rec.time;
-        if (s->msgs == 1) {
-            s->first_seq = rec.seq;
-            s->first_time = rec.time;
-        }
-        if (pr->msg != SIZE_MAX && msgs)
-            ++*ret_done;
+    js_record_encode(w->buf.data + w->buf.len, m->ret_seq, m->ret_time, m->subject, m->subject_len,
+                     m->hdr, m->hdr_len, m->data, m->data_len, &b->hash_key);
+    grew(w, len);
+    s->last_seq = b->pos_last = m->ret_seq;
+    s->last_time = b->pos_last_time = m->ret_time;
+    if (s->msgs == 1 && s->lost == 0) {
+        s->first_seq = m->ret_seq;
+        s->first_time = m->ret_time;
+        s->first_time_stale = false;
     }
     return 0;
 }
 
-/* Undoes what a failed write may have added. */
-static void cut_back(struct js_stream *s, struct js_writer *w) {
-    int r = s->env->io->truncate(s->env->io->ctx, w->fd, w->length);
+int js_writer_put_mark(struct js_stream *s, struct js_writer *w, uint64_t seq_and_flags,
+                       js_time_t time) {
+    int r = provide(s, w, JS_MIN_RECORD);
+
     if (r < 0)
-        js_stream_fail_writes(s, js_err_from_errno(-r));
+        return r;
+    js_record_encode(w->buf.data + w->buf.len, seq_and_flags, time, "", 0, NULL, 0, NULL, 0,
+                     &w->block->hash_key);
+    grew(w, JS_MIN_RECORD);
+    if (seq_and_flags & JS_SEQ_TOMBSTONE)
+        js_block_note_tomb(w->block, seq_and_flags & JS_SEQ_MASK);
+    return 0;
 }
 
-int js_writer_flush(struct js_stream *s, struct js_writer *w, const struct js_new_msg *msgs,
-                    size_t *ret_done) {
+/* Takes the buffer's messages out of the index again, newest first. */
+static void forget_recs(struct js_stream *s, struct js_writer *w) {
+    struct js_block *b = w->block;
+    struct js_slots *sl = b->slots;
+
+    while (w->num_recs) {
+        const struct js_pending_rec *rec = &w->recs[--w->num_recs];
+        struct js_subject_line *line = &s->subjects.lines[rec->sid];
+        uint32_t slot = js_slots_find(sl, rec->seq);
+        sl->count = slot;
+        sl->used--;
+        if (--line->count == 0)
+            s->subjects.live--;
+        line->last = rec->prev_last;
+        size_t bi;
+        struct js_block *pb = rec->prev_last ? js_stream_block_of(s, rec->prev_last, &bi) : NULL;
+        uint32_t prev = pb && pb->slots ? js_slots_find(pb->slots, rec->prev_last) : JS_NO_SLOT;
+        if (prev != JS_NO_SLOT)
+            pb->slots->next[prev] = 0;
+        w->undone++;
+    }
+}
+
+/* As if the buffer had never been filled. */
+static void undo(struct js_stream *s, struct js_writer *w) {
+    struct js_block *b = w->block;
+    const struct js_writer_base *o = &w->base;
+
+    forget_recs(s, w);
+    w->buf.len = 0;
+    b->good_size = o->good_size;
+    b->raw_size = o->raw_size;
+    memcpy(b->last_sum, o->last_sum, 8);
+    b->first_pos = o->first_pos;
+    b->pos_last = o->pos_last;
+    b->pos_last_time = o->pos_last_time;
+    b->min_time = o->min_time;
+    b->max_time = o->max_time;
+    b->reach_time = o->reach_time;
+    b->msgs = o->block_msgs;
+    b->bytes = o->block_bytes;
+    b->payload_bytes = o->payload_bytes;
+    b->hdr_bytes = o->hdr_bytes;
+    b->subject_bytes = o->subject_bytes;
+    s->msgs = o->msgs;
+    s->bytes = o->bytes;
+    s->first_seq = o->first_seq;
+    s->last_seq = o->last_seq;
+    s->first_time = o->first_time;
+    s->last_time = o->last_time;
+    s->first_time_stale = o->first_time_stale;
+    w->last_stamp = o->last_stamp;
+    /* A copy in the cache may hold what was only in the buffer. */
+    b->version++;
+    js_cache_drop(s->cache, s->identity, b->number);
+}
+
+void js_writer_outdated(struct js_stream *s, struct js_writer *w) {
+    if (!w->changed)
+        w->changed_since = s->env->clock->now(s->env->clock->ctx);
+    w->changed = true;
+}
+
+void js_writer_touched(struct js_stream *s, struct js_writer *w) {
+    if (!w->dirty || !w->changed) {
+        js_time_t now = s->env->clock->now(s->env->clock->ctx);
+        if (!w->dirty)
+            w->since = now;
+        if (!w->changed)
+            w->changed_since = now;
+    }
+    w->dirty = w->changed = true;
+    w->gen++;
+}
+
+int js_writer_flush(struct js_stream *s, struct js_writer *w) {
+    const uint8_t *bytes = w->buf.data;
+    int r = 0;
+
     if (w->buf.len == 0)
         return 0;
-    int r = js_file_write(s->env, w->fd, w->buf.data, w->buf.len, w->length, NULL);
+    if (s->write_error)
+        return JS_ERR_WRITE_FAILED;
+    if (w->block->key) {
+        w->cipher.len = 0;
+        js_buf_append(&w->cipher, w->buf.data, w->buf.len);
+        r = w->cipher.failed ? JS_ERR_NOMEM
+                             : js_block_xor(w->block->key, w->length, w->cipher.data, w->cipher.len);
+        w->cipher.failed = false;
+        bytes = w->cipher.data;
+    }
+    bool wrote = r == 0;
+    if (r == 0)
+        r = js_file_write(s->env, w->file->fd, bytes, w->buf.len, w->length, NULL);
     if (r < 0) {
-        cut_back(s, w);
+        int c = wrote ? s->env->io->truncate(s->env->io->ctx, w->file->fd, w->length) : 0;
+        if (c < 0 || w->promised)
+            js_stream_fail_writes(s, r);
+        undo(s, w);
+    } else {
+        w->length += w->buf.len;
+        w->block->file_size = w->length;
         w->buf.len = 0;
         w->num_recs = 0;
-        return r;
+        js_writer_touched(s, w);
     }
-    w->length += w->buf.len;
-    w->block->file_size = w->block->raw_size = w->length;
-    if (!w->dirty)
-        w->since = s->env->clock->now(s->env->clock->ctx);
-    w->dirty = w->changed = true;
-    r = learn(s, w, msgs, ret_done);
-    /* The file holds what the index could not take in: only reopening mends that. */
-    if (r < 0)
-        js_stream_fail_writes(s, r);
-    w->buf.len = 0;
-    w->num_recs = 0;
+    w->promised = false;
+    w->buffered_since = 0;
     return r;
 }
 
-int js_writer_sync(struct js_stream *s, struct js_writer *w) {
-    const struct js_io *io = s->env->io;
-    int r = 0;
+int js_writer_settle(struct js_stream *s, struct js_writer *w) {
+    if (w->async && s->sync_mode != JS_SYNC_ALWAYS) {
+        w->promised = w->buf.len != 0;
+        return 0;
+    }
+    return js_writer_flush(s, w);
+}
 
-    if (s->write_error)
-        return JS_ERR_WRITE_FAILED;
-    if (w->dirty && w->fd >= 0)
-        r = io->fdatasync(io->ctx, w->fd);
-    if (r == 0 && w->dir_dirty)
-        r = io->fsync(io->ctx, s->files.msgs_fd);
-    if (r < 0)
-        return js_stream_fail_writes(s, js_err_from_errno(-r));
-    w->dirty = w->dir_dirty = false;
-    return 0;
+int js_writer_release(struct js_stream *s, struct js_writer *w) {
+    int r = js_writer_flush(s, w);
+
+    if (r == 0)
+        r = let_go(s, w);
+    return r;
+}
+
+void js_writer_forget_block(struct js_stream *s, struct js_writer *w) {
+    wfile_unref(s, w->file);
+    w->file = NULL;
+    w->block = NULL;
+}
+
+bool js_writer_pending(const struct js_stream *s, const struct js_block *b, uint64_t off,
+                       const uint8_t **ret_at, size_t *ret_len) {
+    const struct js_writer *w = s->writer;
+
+    if (!w || w->block != b || off < w->length || off >= w->length + w->buf.len)
+        return false;
+    *ret_at = w->buf.data + (off - w->length);
+    *ret_len = w->buf.len - (size_t)(off - w->length);
+    return true;
 }

@@ -24,6 +24,9 @@ struct jf_pool;
 struct jf_stats;
 struct jf_streams;
 
+#define JF_PUSHED_BITS  20
+#define JF_PUSHED_WORDS (1u << (JF_PUSHED_BITS - 6))
+
 enum jf_root_kind { JF_ROOT_STREAM, JF_ROOT_ACCOUNT, JF_ROOT_ACCOUNTS };
 
 struct jf_fs {
@@ -47,6 +50,11 @@ struct jf_fs {
     struct jf_log *log;
 
     js_time_t mounted;    /* wall clock */
+    /* Which message files were put into the page cache when they were opened (fs/node/n_msg.c): a bit
+     * for each number's hash. */
+    atomic_bool pushing;
+    atomic_uint num_pushed;
+    atomic_ullong pushed[JF_PUSHED_WORDS];
     atomic_bool stopping; /* blocking operations answer ESHUTDOWN */
 };
 

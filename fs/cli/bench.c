@@ -23,7 +23,13 @@ static const struct jf_bench_workload workloads[] = {
     {"read", "loading in order and at random, matches, questions", jf_bench_run_read},
     {"remove", "removing one by one: half at random, every second, the first half",
      jf_bench_run_remove},
+    {"purge", "removing by one call: all, a wildcard, one subject", jf_bench_run_purge},
+    {"compact", "removing the first half by one call", jf_bench_run_compact},
+    {"truncate", "removing the second half by one call", jf_bench_run_truncate},
+    {"sync", "storing onto the disk, one and sixteen writers", jf_bench_run_sync},
     {"recover", "opening: by index.db, without it, after a crash", jf_bench_run_recover},
+    {"consumer", "deliveries and acknowledgements, states, taking what comes next",
+     jf_bench_run_consumer},
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])
 
@@ -334,6 +340,10 @@ const struct jf_verb jf_verb_bench = {
                "  store    storing, --batch messages a call\n"
                "  read     loading in order and at random, by subject and filter, counting\n"
                "  remove   removing one by one: half at random, every second, the first half\n"
+               "  purge    removing by one call: all, a wildcard, one subject\n"
+               "  compact  removing the first half by one call\n"
+               "  truncate removing the second half by one call\n"
+               "  sync     storing onto the disk, one and sixteen writers, at most 5,000 each\n"
                "  recover  opening: by index.db, without it, after a crash\n"
                "\n"
                "Exit: 0 done; 1 usage, or not possible; 2 system error, or a wrong answer.\n",

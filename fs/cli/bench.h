@@ -77,5 +77,10 @@ int jf_bench_run_store(struct jf_bench *bench);
 int jf_bench_run_read(struct jf_bench *bench);
 int jf_bench_run_remove(struct jf_bench *bench);
 int jf_bench_run_recover(struct jf_bench *bench);
+int jf_bench_run_purge(struct jf_bench *bench);
+int jf_bench_run_compact(struct jf_bench *bench);
+int jf_bench_run_truncate(struct jf_bench *bench);
+int jf_bench_run_sync(struct jf_bench *bench);
+int jf_bench_run_consumer(struct jf_bench *bench);
 
 #endif

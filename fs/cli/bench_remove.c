@@ -37,7 +37,9 @@ static int remove_all(struct jf_bench *bench, const char *name, const js_seq_t *
         r = r == 1 ? 0 : r < 0 ? r : jf_bench_expect(bench, "removed", 0, 1);
     }
     if (r == 0)
-        r = jf_bench_stop(bench, name, n, n * bench->size);
+        r = js_stream_flush_all_pending(bench->stream);
+    if (r == 0)
+        r = jf_bench_stop(bench, name, n, 0);
     if (r == 0) {
         js_stream_get_state(bench->stream, &st);
         r = jf_bench_expect(bench, "messages left", st.msgs, bench->msgs - n);

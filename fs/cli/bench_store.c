@@ -108,7 +108,7 @@ int jf_bench_fill(struct jf_bench *bench, uint64_t from, uint64_t to) {
         r = store_batch(bench, msgs, n);
     }
     free(msgs);
-    return r;
+    return r ? r : js_stream_flush_all_pending(bench->stream);
 }
 
 int jf_bench_prepare(struct jf_bench *bench, bool once) {

@@ -22,14 +22,42 @@ static const struct jf_opt common_opts[] = {
 #define NCOMMON (sizeof common_opts / sizeof common_opts[0])
 
 static const struct jf_verb *const verbs[] = {
-    &jf_verb_ls, &jf_verb_info, &jf_verb_dump, &jf_verb_verify, &jf_verb_pub, &jf_verb_bench,
+    &jf_verb_ls,
+    &jf_verb_info,
+    &jf_verb_dump,
+    &jf_verb_verify,
+    &jf_verb_pub,
+    &jf_verb_rm,
+    &jf_verb_purge,
+    &jf_verb_compact,
+    &jf_verb_stream_add,
+    &jf_verb_stream_edit,
+    &jf_verb_stream_rm,
+    &jf_verb_stream_ls,
+    &jf_verb_backup,
+    &jf_verb_restore,
+    &jf_verb_next,
+    &jf_verb_consumer_add,
+    &jf_verb_consumer_rm,
+    &jf_verb_consumer_ls,
+    &jf_verb_consumer_info,
+    &jf_verb_consumer_next,
+    &jf_verb_consumer_reset,
+    &jf_verb_bench,
 };
 #define NVERBS (sizeof verbs / sizeof verbs[0])
 
-static const struct jf_verb *find_verb(const char *name) {
-    for (size_t i = 0; i < NVERBS; i++)
-        if (strcmp(verbs[i]->name, name) == 0)
+/* A verb of one word, or of two ("consumer add"); *ret_words is how many. */
+static const struct jf_verb *find_verb(int argc, char **argv, int *ret_words) {
+    for (size_t i = 0; i < NVERBS; i++) {
+        const char *name = verbs[i]->name, *blank = strchr(name, ' ');
+        size_t len = blank ? (size_t)(blank - name) : strlen(name);
+        if (argc < 2 || strlen(argv[1]) != len || strncmp(name, argv[1], len) != 0)
+            continue;
+        *ret_words = blank ? 2 : 1;
+        if (!blank || (argc > 2 && strcmp(blank + 1, argv[2]) == 0))
             return verbs[i];
+    }
     return NULL;
 }
 
@@ -55,6 +83,16 @@ int jf_cli_join(const struct jf_verb *verb, int a, int b) {
     if (verb == &jf_verb_verify)
         return a | b;
     return a > b ? a : b;
+}
+
+const char *jf_cli_take_cipher(struct jf_call *call, const char *value) {
+    if (strcmp(value, "chacha") == 0)
+        call->cipher = JS_CIPHER_NEW_CHACHA;
+    else if (strcmp(value, "aes") == 0)
+        call->cipher = JS_CIPHER_NEW_AES;
+    else
+        return "--cipher is chacha or aes";
+    return NULL;
 }
 
 const char *jf_cli_hint(int code) {
@@ -99,9 +137,9 @@ static void print_usage(struct jf_out *out) {
                      "Opens JetStream stores without a server.\n"
                      "\n"
                      "Verbs:\n");
-    jf_out_printf(out, "  %-8s %s\n", "mount", "mount a store as files");
+    jf_out_printf(out, "  %-14s %s\n", "mount", "mount a store as files");
     for (size_t i = 0; i < NVERBS; i++)
-        jf_out_printf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+        jf_out_printf(out, "  %-14s %s\n", verbs[i]->name, verbs[i]->summary);
     jf_out_text(out,
                 "\n"
                 "SOURCE is a server's store directory, its jetstream/ directory, one account's\n"
@@ -277,6 +315,7 @@ static void occupy_standard_fds(void) {
 int jf_cli_main(int argc, char **argv) {
     const struct jf_verb *verb;
     const char *word = argc > 1 ? argv[1] : "";
+    int words = 0;
 
     occupy_standard_fds();
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
@@ -287,15 +326,17 @@ int jf_cli_main(int argc, char **argv) {
         argv[1] = argv[0];
         return jf_mount_main(argc - 1, argv + 1);
     }
-    verb = find_verb(word);
+    verb = find_verb(argc, argv, &words);
     if (verb) {
         /* A reader that goes away is seen as EPIPE by write. */
         signal(SIGPIPE, SIG_IGN);
-        return run_verb(verb, argc - 2, argv + 2);
+        return run_verb(verb, argc - 1 - words, argv + 1 + words);
     }
-    if (is_bare_mount(argc, argv))
+    if (words == 0 && is_bare_mount(argc, argv))
         return jf_mount_main(argc, argv);
-    if (argc < 2)
+    if (words == 2)
+        jf_say(NULL, "%s: which action? (see `jetfs --help`)", word);
+    else if (argc < 2)
         jf_say(NULL, "a verb is missing (see `jetfs --help`)");
     else
         jf_say(NULL, "%s: unknown verb (see `jetfs --help`)", word);

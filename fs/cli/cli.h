@@ -17,7 +17,7 @@
 #include "fs/cli/args.h"
 #include "fs/cli/out.h"
 
-#define JF_CLI_MAX_WORDS 2
+#define JF_CLI_MAX_WORDS 1024
 
 /* Exit codes; which ones a verb uses stands in its struct jf_verb. */
 enum {
@@ -39,6 +39,7 @@ struct jf_call {
     const char *account;                 /* NULL: not given */
     const char *key_file;                /* NULL: not given */
     const char *prev_key_file;           /* NULL: not given */
+    enum js_new_cipher cipher;           /* of streams that are made */
     const char *words[JF_CLI_MAX_WORDS]; /* as typed; the first is SOURCE */
     size_t nwords;
     char *source; /* path */
@@ -74,6 +75,22 @@ extern const struct jf_verb jf_verb_info;
 extern const struct jf_verb jf_verb_dump;
 extern const struct jf_verb jf_verb_verify;
 extern const struct jf_verb jf_verb_pub;
+extern const struct jf_verb jf_verb_rm;
+extern const struct jf_verb jf_verb_purge;
+extern const struct jf_verb jf_verb_compact;
+extern const struct jf_verb jf_verb_stream_add;
+extern const struct jf_verb jf_verb_stream_edit;
+extern const struct jf_verb jf_verb_stream_rm;
+extern const struct jf_verb jf_verb_stream_ls;
+extern const struct jf_verb jf_verb_backup;
+extern const struct jf_verb jf_verb_restore;
+extern const struct jf_verb jf_verb_next;
+extern const struct jf_verb jf_verb_consumer_add;
+extern const struct jf_verb jf_verb_consumer_rm;
+extern const struct jf_verb jf_verb_consumer_ls;
+extern const struct jf_verb jf_verb_consumer_info;
+extern const struct jf_verb jf_verb_consumer_next;
+extern const struct jf_verb jf_verb_consumer_reset;
 extern const struct jf_verb jf_verb_bench;
 
 /* The program. Returns the exit code. */
@@ -88,6 +105,8 @@ int jf_cli_error(const struct jf_call *call, const char *path, int code, const c
 int jf_cli_exit_of(const struct jf_verb *verb, int code);
 /* Two exit codes of one run as one: verify's add up as fsck(8)'s do, of others the worse stays. */
 int jf_cli_join(const struct jf_verb *verb, int a, int b);
+/* The value of --cipher; NULL or what is wrong. */
+const char *jf_cli_take_cipher(struct jf_call *call, const char *value);
 /* What to do about an error; NULL if there is nothing to add. Static. */
 const char *jf_cli_hint(int code);
 

@@ -210,3 +210,21 @@ const struct jf_verb jf_verb_ls = {
     .failed = JF_EXIT_SYSTEM,
     .run = run,
 };
+
+/* The words of the `nats` tool for the same. */
+const struct jf_verb jf_verb_stream_ls = {
+    .name = "stream ls",
+    .synopsis = "SOURCE[:STREAM] [OPTIONS]",
+    .summary = "list accounts, streams and consumers",
+    .details = "Lists the accounts of SOURCE, their streams (messages, bytes, first and last\n"
+               "sequence and time, health) and the streams' consumers. Aligned on a terminal,\n"
+               "fields divided by tabs otherwise.\n"
+               "\n"
+               "Exit: 0 done; 1 usage, or not possible; 2 system error.\n",
+    .min_words = 1,
+    .max_words = 1,
+    .usage = JF_EXIT_REFUSED,
+    .refused = JF_EXIT_REFUSED,
+    .failed = JF_EXIT_SYSTEM,
+    .run = run,
+};

@@ -157,7 +157,8 @@ static void source_done(struct jf_source *source) {
 
 int jf_source_open(const struct jf_call *call, unsigned flags, struct jf_source *ret_source) {
     struct jf_source source = {.call = call};
-    struct js_store_options options = {.flags = flags, .account = call->account};
+    struct js_store_options options = {
+        .flags = flags, .account = call->account, .cipher = call->cipher};
     char why[256] = "";
     int code = load_keys(&source);
     int r;
@@ -176,6 +177,9 @@ int jf_source_open(const struct jf_call *call, unsigned flags, struct jf_source 
         return code;
     }
     r = list_targets(&source);
+    /* What is about to be made need not be there. */
+    if (r == JS_ERR_NO_ACCOUNT && (flags & JS_OPEN_CREATE))
+        r = 0;
     if (r == JS_ERR_NO_ACCOUNT) {
         snprintf(why, sizeof why, "no such account: %.200s", call->account ? call->account : "");
         code = jf_cli_error(call, call->source, r, why);
@@ -218,6 +222,27 @@ const char *jf_source_label(const struct jf_source *source, const struct jf_targ
     snprintf(buf, size, "%s: %s%s%s", source->call->source, show ? target->account : "",
              show ? "/" : "", target->stream ? target->stream : "");
     return buf;
+}
+
+int jf_source_account(const struct jf_source *source, const char **ret_account) {
+    const char *only = NULL;
+
+    if (source->call->account) {
+        *ret_account = source->call->account;
+        return 0;
+    }
+    for (size_t i = 0; i < source->ntargets; i++) {
+        const char *a = source->targets[i].account;
+        if (strcmp(a, "$SYS") == 0 || (only && strcmp(only, a) == 0))
+            continue;
+        if (only) {
+            jf_say(source->call->source, "there are several accounts (choose with --account)");
+            return JS_ERR_INVAL;
+        }
+        only = a;
+    }
+    *ret_account = only ? only : "$G";
+    return 0;
 }
 
 int jf_source_stream(const struct jf_source *source, const struct jf_target *target,

@@ -36,6 +36,9 @@ int jf_source_close(struct jf_source *source, int code);
 
 /* The only target that names a stream; NULL if there are none or several. */
 const struct jf_target *jf_source_only(const struct jf_source *source);
+/* The account that a new stream goes to: --account, the only one there is, or $G. INVAL after telling
+ * why. */
+int jf_source_account(const struct jf_source *source, const char **ret_account);
 /* Opens a target's stream: 0 and a reference, or a negative js_err after telling why. */
 int jf_source_stream(const struct jf_source *source, const struct jf_target *target,
                      struct js_stream **ret_stream);

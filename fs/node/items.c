@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/node/admin.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/stream.h"
 
@@ -27,7 +28,8 @@ struct item {
 
 static const struct item items[] = {
     {"info.json", STREAM, true, &jf_class_text, JF_TEXT_STREAM_INFO, WHOLE},
-    {"config.json", STREAM, true, &jf_class_text, JF_TEXT_STREAM_CONFIG, WHOLE},
+    {"config.json", STREAM, true, &jf_class_config, 0, WHOLE},
+    {"ctl", STREAM, true, &jf_class_ctl, 0, WHOLE},
     {"first", STREAM, true, &jf_class_link, JF_LINK_FIRST, WHOLE},
     {"last", STREAM, true, &jf_class_link, JF_LINK_LAST, WHOLE},
     {"info.json", SUBJECT, true, &jf_class_text, JF_TEXT_SUBJECT_INFO, WHOLE},

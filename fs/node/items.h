@@ -13,7 +13,6 @@
 /* num of a text node: which text it shows. */
 enum jf_text {
     JF_TEXT_STREAM_INFO,
-    JF_TEXT_STREAM_CONFIG,
     JF_TEXT_SUBJECT_INFO,
     JF_TEXT_ACCOUNT_INFO,
     JF_TEXT_STORE_INFO,

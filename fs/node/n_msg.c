@@ -12,7 +12,8 @@
 #include "fs/node/xattr.h"
 #include "fs/view/render.h"
 
-#define DAY 86400.0
+#define DAY    86400.0
+#define PUSHED ((size_t)16 << 10) /* payloads up to this size */
 
 /* An open message. It is read at open, so a removal meanwhile changes nothing for the reader. */
 struct handle {
@@ -79,6 +80,45 @@ static int stat_open_msg(const struct jf_ref *ref, const struct fuse_file_info *
     return 0;
 }
 
+/* True the first time that it is asked for a number; by chance, and when many were asked for, it
+ * forgets or takes one for another. */
+static bool is_first_open(struct jf_fs *fs, fuse_ino_t ino) {
+    uint64_t h = (uint64_t)ino * UINT64_C(0x9e3779b97f4a7c15) >> (64 - JF_PUSHED_BITS);
+    uint64_t bit = UINT64_C(1) << (h & 63);
+    atomic_ullong *word = &fs->pushed[h >> 6];
+
+    if (atomic_load_explicit(word, memory_order_relaxed) & bit)
+        return false;
+    atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+    unsigned set = atomic_fetch_add_explicit(&fs->num_pushed, 1, memory_order_relaxed);
+    if (set == 1u << (JF_PUSHED_BITS - 1)) {
+        for (size_t i = 0; i < JF_PUSHED_WORDS; i++)
+            atomic_store_explicit(&fs->pushed[i], 0, memory_order_relaxed);
+        atomic_store_explicit(&fs->num_pushed, 0, memory_order_relaxed);
+    }
+    return true;
+}
+
+/*
+ * Puts a small payload into the kernel's page cache before who opens the file reads it: that saves the
+ * request for it, and with it much of what reading such a file costs. Once, because it stays there for
+ * the next time. The kernel locks the page for this, and a request for the same page may hold it that
+ * another thread here has to answer first: so only one thread at a time does it, and the others stay
+ * free.
+ */
+static void push_payload(const struct jf_ref *ref, const struct js_msg *msg) {
+    struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(msg->data_len);
+    struct jf_fs *fs = ref->fs;
+
+    if (msg->data_len == 0 || msg->data_len > PUSHED || !fs->session ||
+        !is_first_open(fs, ref->ino) || atomic_exchange(&fs->pushing, true))
+        return;
+    bytes.buf[0].mem = (void *)(uintptr_t)msg->data;
+    /* If it fails, the read will be asked for. */
+    (void)fuse_lowlevel_notify_store(fs->session, ref->ino, 0, &bytes, 0);
+    atomic_store(&fs->pushing, false);
+}
+
 static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
     (void)req;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
@@ -100,6 +140,8 @@ static int open_msg(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_i
     /* A damaged message has size 0, which the kernel would believe: its reads come here. */
     fi->keep_cache = h->err == 0;
     fi->direct_io = h->err < 0;
+    if (h->err == 0 && ref->class != &jf_class_full)
+        push_payload(ref, &h->msg);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/admin.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/items.h"
 #include "fs/node/stream.h"
@@ -72,7 +73,7 @@ static int lookup(const struct jf_ref *dir, const char *name, struct jf_entry *r
 static bool slow(const struct jf_ref *ref, enum jf_op op, const char *name) {
     (void)ref;
     (void)name;
-    return op == JF_OP_UNLINK;
+    return op == JF_OP_UNLINK || op == JF_OP_RENAME;
 }
 
 static int remove_msg(const struct jf_ref *dir, const char *name) {
@@ -83,10 +84,22 @@ static int remove_msg(const struct jf_ref *dir, const char *name) {
     int r = find(dir, name, &seq);
     if (r < 0)
         return r;
-    r = js_stream_remove_msg(dir->stream->stream, seq);
+    r = dir->fs->options.erase ? js_stream_erase_msg(dir->stream->stream, seq)
+                               : js_stream_remove_msg(dir->stream->stream, seq);
     if (r > 0)
         jf_notify_msg(dir->stream, seq);
     return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
+static int move_msg(const struct jf_ref *from, const char *name, const struct jf_ref *to,
+                    const char *new_name, unsigned flags) {
+    js_seq_t seq;
+    int r = find(from, name, &seq);
+
+    (void)new_name;
+    if (flags & ~1u)
+        return -EINVAL;
+    return r < 0 ? r : jf_move_msg(from, seq, to);
 }
 
 static int list(const struct jf_ref *ref, off_t off, struct fuse_file_info *fi,
@@ -134,4 +147,5 @@ const struct jf_class jf_class_seqs = {
     .stat = stat_dir,
     .readdir = list,
     .unlink = remove_msg,
+    .rename = move_msg,
 };

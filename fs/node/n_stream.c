@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/admin.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/items.h"
 #include "fs/node/stream.h"
@@ -14,7 +15,8 @@ static int lookup(const struct jf_ref *dir, const char *name, struct jf_entry *r
     jf_stream_touch(dir->stream);
     if (strcmp(name, ".jetfs") == 0)
         return jf_hidden_entry(dir, ret_entry);
-    return jf_items_lookup(dir, JF_PLACE_STREAM, name, ret_entry);
+    int r = jf_items_lookup(dir, JF_PLACE_STREAM, name, ret_entry);
+    return r == -ENOENT ? jf_config_lookup(dir, name, ret_entry) : r;
 }
 
 static bool slow(const struct jf_ref *ref, enum jf_op op, const char *name) {
@@ -50,6 +52,9 @@ const struct jf_class jf_class_stream = {
     .lookup = lookup,
     .stat = stat_stream,
     .readdir = list,
+    .create = jf_config_create,
+    .unlink = jf_config_unlink,
+    .rename = jf_config_rename,
 };
 
 /* Where a link leads: 0 and the sequence, or ENOENT. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/admin.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/items.h"
 #include "fs/node/stream.h"
@@ -163,5 +164,6 @@ const struct jf_class jf_class_subject = {
     .slow = slow,
     .lookup = lookup,
     .stat = stat_dir,
+    .unlink = jf_purge_unlink,
     .readdir = list,
 };

@@ -117,8 +117,6 @@ static int make_text(const struct jf_ref *ref, char **ret_text, size_t *ret_len)
     switch (kind) {
     case JF_TEXT_STREAM_INFO:
         return jf_info_stream(stream, ret_text, ret_len);
-    case JF_TEXT_STREAM_CONFIG:
-        return jf_info_config(stream, ret_text, ret_len);
     case JF_TEXT_SUBJECT_INFO:
         return jf_info_subject(ref->node->scope, arg, strlen(arg), ret_text, ret_len);
     case JF_TEXT_ACCOUNT_INFO:

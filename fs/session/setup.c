@@ -56,7 +56,8 @@ static int open_store(struct jf_fs *fs, struct jf_keys **ret_keys, char *why, si
                                   .account = all ? NULL : o->account,
                                   .cache_bytes = o->cache_bytes,
                                   .sync = o->sync,
-                                  .sync_interval = o->sync_interval};
+                                  .sync_interval = o->sync_interval,
+                                  .no_expire = !o->expire};
 
     if (o->key_file || o->prev_key_file) {
         int r = jf_keys_load(o->key_file, o->prev_key_file, ret_keys, why, size);
@@ -65,6 +66,8 @@ static int open_store(struct jf_fs *fs, struct jf_keys **ret_keys, char *why, si
         so.key = o->key_file ? jf_keys_current : NULL;
         so.prev_key = o->prev_key_file ? jf_keys_previous : NULL;
         so.key_ctx = *ret_keys;
+        if (o->cipher)
+            so.cipher = strcmp(o->cipher, "aes") == 0 ? JS_CIPHER_NEW_AES : JS_CIPHER_NEW_CHACHA;
     }
     int r = js_store_open(fs->env, o->source, &so, &fs->store, text, sizeof(text));
     if (r < 0) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the cases of bench_store and of the peer, and prints the tables of docs/benchmarks.md.
 
-usage: bench.py BENCH_STORE PEER_BENCH|- WORK_DIR RUNS GROUP...
+usage: bench.py BENCH_STORE JETFS PEER_BENCH|- WORK_DIR RUNS GROUP...
 
 Each case is a process of its own, ours and the peer's by turns; medians of RUNS (a case that fails
 or takes longer than SLOW seconds is not repeated). Every line that was measured goes to WORK_DIR/results.jsonl. The tables go to standard output, what is going on to
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from rows import CHECKS, DATA, GROUPS, ROWS, STORED
+from rows import CHECKS, COMMANDS, DATA, GROUPS, ROWS, STORED
 
 TIME_LIMIT = 120  # seconds a case may take
 SLOW = 20  # a case that takes longer is not repeated
@@ -24,8 +24,9 @@ STREAM = 'jetstream/$G/streams/BENCH'  # the peer's data sets are stores as well
 
 
 class Bench:
-    def __init__(self, ours, peer, work, runs):
-        self.ours, self.work, self.runs = ours, work, runs
+    def __init__(self, ours, jetfs, peer, work, runs):
+        self.ours, self.jetfs, self.work, self.runs = ours, jetfs, work, runs
+        self.not_built = set()  # lines of workloads and options that this program does not have
         self.peer = None if peer == '-' else peer
         self.results = {}  # (side, data, line): [record]
         self.failures = []
@@ -41,7 +42,7 @@ class Bench:
         options.update(more)
         env = None
         if side == 'ours':
-            options.pop('cipher', None), options.pop('comp', None), options.pop('flush', None)
+            options.pop('cipher', None), options.pop('comp', None)
             options.pop('matches', None)
             command = [self.ours, case, path] + [f'{k}={v}' for k, v in options.items()]
         else:
@@ -182,8 +183,55 @@ class Bench:
                     self.measure(side, 'open', path, data, line=f'open_{kind}',
                                  expect=n + 10 if kind == 'crash' else n)
 
+    def run_command(self, words, line):
+        """One run of `jetfs bench`; its cases become lines."""
+        key = ('ours', 'bench', words[0], line)
+        if key in self.slow or key in self.not_built:
+            return
+        begin = time.time()
+        command = [self.jetfs, 'bench', words[0], os.path.join(self.work, 'data')] + words[1:] + \
+            ['--runs', '1', '--json']
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
+            status, out, err = done.returncode, done.stdout, done.stderr
+        except subprocess.TimeoutExpired:
+            status, out, err = -1, '', f'stopped after {TIME_LIMIT} s'
+        took = time.time() - begin
+        print(f'  jetfs bench {" ".join(words)}: {took:.1f} s', file=sys.stderr)
+        if 'no such workload' in err or 'unknown option' in err or 'not built' in err:
+            self.not_built.add(key)
+            return
+        if took > SLOW:
+            self.slow.add(key)
+        if status != 0:
+            self.slow.add(key)
+            self.failures.append(f'jetfs bench {" ".join(words)}: {err.strip()[-600:]}')
+            return
+        for case in json.loads(out)['cases']:
+            name = line or case['case']
+            self.results.setdefault(('ours', 'bench', name), []).append(case)
+            self.log.write(json.dumps(dict(case, side='ours', data='bench', line=name)) + '\n')
+
+    def run_change(self):
+        os.makedirs(os.path.join(self.work, 'data'), exist_ok=True)
+        for words, line, peer_case, options in COMMANDS:
+            if words:
+                self.run_command(words, line)
+            if not peer_case or not self.peer:
+                continue
+            path = os.path.join(self.work, 'data', 'peer-changed')
+            shutil.rmtree(path, ignore_errors=True)
+            if peer_case == 'fill':
+                os.makedirs(os.path.dirname(os.path.join(path, STREAM)))
+            else:
+                shutil.copytree(self.path('peer', '100k'), path)
+            self.measure('peer', peer_case, path, 'bench', line=line, **options)
+            shutil.rmtree(path, ignore_errors=True)
+
     def run(self, groups):
         needed = {entry[0] for group in groups if group in CHECKS for entry in CHECKS[group]}
+        if 'change' in groups:
+            needed.add('100k')
         for data in DATA:
             for side in self.sides():
                 if data in needed:
@@ -195,6 +243,8 @@ class Bench:
                     self.run_store()
                 elif group == 'open':
                     self.run_open()
+                elif group == 'change':
+                    self.run_change()
                 else:
                     self.run_checks(group)
 
@@ -224,6 +274,8 @@ class Bench:
         return '| ' + ' | '.join(cells) + ' |'
 
     def why_not(self, row):
+        if row.data == 'bench':
+            return 'not built'
         return 'skipped' if DATA[row.data].get('peer_only') and not self.peer else '**failed**'
 
     def skipped(self):
@@ -251,8 +303,8 @@ def show(ns, row):
 
 
 def main():
-    ours, peer, work, runs, *groups = sys.argv[1:]
-    bench = Bench(ours, peer, work, int(runs))
+    ours, jetfs, peer, work, runs, *groups = sys.argv[1:]
+    bench = Bench(ours, jetfs, peer, work, int(runs))
     bench.run(groups)
     bench.tables(groups)
     if not bench.peer:

@@ -19,6 +19,7 @@ struct bench {
     uint64_t batch;    /* messages a call when storing */
     uint64_t expect;   /* messages that opening must find; 0 = n */
     bool random_table;
+    bool async; /* stored messages wait in a buffer */
     struct js_store *store;
     struct js_stream *stream;
 };

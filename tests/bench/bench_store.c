@@ -3,7 +3,7 @@
  * Measures the library, one case a process; bench.py starts it and knows the cases.
  *
  * usage: bench_store CASE DIR [n=1000000] [size=128] [subjects=1] [hdr=0] [batch=1024] [expect=n]
- *                             [table=text|random]
+ *                             [table=text|random] [flush=async]
  *
  * "fill" writes stream BENCH of account $G into a new store; "append" adds n messages to it; "open"
  * times opening. The others read. Every result is one line of JSON on standard output; a wrong
@@ -17,18 +17,34 @@
 
 #define MAX_BATCH 1024
 
+/* Subjects by number: making them is not part of what is measured. */
+static char (*names)[BENCH_SUBJECT_SIZE];
+static size_t *name_lens;
+
+static void make_names(const struct bench *bench) {
+    names = calloc(bench->subjects, sizeof *names);
+    name_lens = calloc(bench->subjects, sizeof *name_lens);
+    bench_ok("subjects", names && name_lens ? 0 : JS_ERR_NOMEM);
+    for (uint64_t id = 0; id < bench->subjects; id++)
+        name_lens[id] = bench_subject(bench, id, names[id]);
+}
+
+static void free_names(void) {
+    free(names);
+    free(name_lens);
+}
+
 static void store(struct bench *bench, uint64_t n) {
     static struct js_new_msg msgs[MAX_BATCH];
-    static char names[MAX_BATCH][BENCH_SUBJECT_SIZE];
     const uint8_t *hdr = bench_header(bench);
 
     for (uint64_t i = 1; i <= n;) {
         size_t k = 0;
         int err = 0;
         for (; k < bench->batch && i <= n; k++, i++) {
-            size_t len = bench_subject(bench, bench_subject_id(bench, i), names[k]);
-            msgs[k] = (struct js_new_msg){.subject = names[k],
-                                          .subject_len = len,
+            uint64_t id = bench_subject_id(bench, i);
+            msgs[k] = (struct js_new_msg){.subject = names[id],
+                                          .subject_len = name_lens[id],
                                           .hdr = hdr,
                                           .hdr_len = (size_t)bench->hdr,
                                           .data = bench_payload(bench, i),
@@ -41,6 +57,8 @@ static void store(struct bench *bench, uint64_t n) {
 
 static void fill(struct bench *bench) {
     struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE, .sync = JS_SYNC_OS};
+    if (bench->async)
+        options.flags |= JS_OPEN_ASYNC;
     char why[256] = "";
     int r = js_store_open(js_env_default(), bench->dir, &options, &bench->store, why, sizeof why);
     bench_ok(why, r);
@@ -49,16 +67,20 @@ static void fill(struct bench *bench) {
     bench_ok(why, r);
     bench_ok("stream", js_store_get_stream(bench->store, "$G", "BENCH", &bench->stream));
     bench_payload(bench, 1); /* the table is not part of what is measured */
+    make_names(bench);
     struct bench_timer timer = bench_start("store");
     store(bench, bench->n);
     bench_stop(&timer, bench->n, bench->n * bench->size, bench->n);
     bench_close(bench);
+    free_names();
 }
 
 static void append(struct bench *bench) {
     bench_open(bench, JS_OPEN_RW);
+    make_names(bench);
     store(bench, bench->n);
     bench_close(bench);
+    free_names();
 }
 
 /* How many subjects n messages have. */
@@ -125,6 +147,8 @@ static bool option(struct bench *bench, const char *arg) {
             return true;
         }
     }
+    if (strcmp(arg, "flush=async") == 0)
+        return bench->async = true;
     bench->random_table = strcmp(arg, "table=random") == 0;
     return bench->random_table || strcmp(arg, "table=text") == 0;
 }

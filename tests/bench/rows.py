@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 GROUPS = {
     'store': 'Storing',
+    'change': 'Storing with limits, removing (`jetfs bench`; 1,000,000 messages, 100,000 subjects)',
     'load': 'Loading messages',
     'query': 'Questions (1,000,000 messages, 100,000 subjects)',
     'open': 'Opening',
@@ -19,6 +20,7 @@ DATA = {
     '100k aes': {'subjects': 100000, 'cipher': 'aes', 'peer_only': True},
     '100k chacha': {'subjects': 100000, 'cipher': 'chacha', 'peer_only': True},
     '5M': {'subjects': 100000, 'n': 5000000},
+    'bench': {'subjects': 100000},  # what `jetfs bench` makes; never kept
 }
 
 # Stores written and timed, by the name of the line.
@@ -56,6 +58,32 @@ CHECKS = {
         ('5M', ['index', 'no_index']),
     ],
 }
+
+
+# What `jetfs bench` measures: its words, the name of the line for "store" (else the case's own), and
+# the peer's case with its options. The peer gets a copy of its data set, or a new store for "fill".
+_100K = ['--subjects', '100000']
+COMMANDS = [
+    (['store', '--max-msgs', '100000'] + _100K, 'max_msgs', 'fill',
+     {'max_msgs': 100000, 'flush': 'async'}),
+    (['store', '--max-msgs-per-subject', '1'] + _100K, 'key_value', 'fill',
+     {'max_per': 1, 'flush': 'async'}),
+    (['store', '--compression', 's2'], 's2', 'fill',
+     {'subjects': 1, 'comp': 's2', 'flush': 'async'}),
+    (['store', '--cipher', 'aes'], 'aes', 'fill',
+     {'subjects': 1, 'cipher': 'aes', 'flush': 'async'}),
+    (['store', '--cipher', 'chacha'], 'chacha', 'fill',
+     {'subjects': 1, 'cipher': 'chacha', 'flush': 'async'}),
+    (['sync', '--messages', '16000'], None, None, {}),
+    (None, 'sync_1_writer', 'fill', {'subjects': 1, 'n': 2000, 'flush': 'sync'}),
+    (['remove'] + _100K, None, 'remove', {'flush': 'async'}),
+    (['purge'] + _100K, None, 'purge', {'flush': 'async'}),
+    (['compact'] + _100K, None, 'compact', {'flush': 'async'}),
+    (['truncate'] + _100K, None, 'truncate', {'flush': 'async'}),
+    (['expire'] + _100K, None, None, {}),
+    (['backup'] + _100K, None, None, {}),
+    (['consumer'], None, None, {}),
+]
 
 
 @dataclass
@@ -153,6 +181,33 @@ ROWS = [
     Row('store', '1 subject, a write for each message (in place)', '1', 'each', _rate(0.6e6), 3130,
         'rate'),
     Row('store', '100k subjects, a write for each message', '100k', 'each 100k', unit='rate'),
+    Row('change', 'stored at max_msgs = 100,000', 'bench', 'max_msgs', _rate(1.5e6), 6270, 'rate'),
+    Row('change', 'stored at max_msgs_per_subject = 1', 'bench', 'key_value', _rate(1e6), 7000, 'rate'),
+    Row('change', 'stored compressed with S2, 1 subject', 'bench', 's2', 794 / 3, 794, 'rate'),
+    Row('change', 'stored encrypted with AES, 1 subject', 'bench', 'aes', 712 / 3, 712, 'rate'),
+    Row('change', 'stored encrypted with ChaCha, 1 subject', 'bench', 'chacha', 1020 / 3, 1020, 'rate'),
+    Row('change', 'each on disk before the next, 1 writer (target: 0.9 of the line below)', 'bench',
+        'sync_1_writer', unit='rate'),
+    Row('change', 'append and fdatasync of a plain file', 'bench', 'append_and_fdatasync', unit='rate'),
+    Row('change', 'each on disk, 16 writers (target: 8 times one writer)', 'bench', 'sync_16_writers',
+        unit='rate'),
+    Row('change', 'removed one by one, half at random', 'bench', 'remove_random_half', 0.8 * US, 6.47 * US),
+    Row('change', 'removed one by one, every second', 'bench', 'remove_every_second'),
+    Row('change', 'removed one by one, the first half', 'bench', 'remove_first_half'),
+    Row('change', 'purged dev.42.*.temp (10,052)', 'bench', 'purge_wildcard', 40 * MS, 980 * MS),
+    Row('change', 'compacted to the second half', 'bench', 'compact_half', 30 * MS, 600 * MS),
+    Row('change', 'truncated to the first half', 'bench', 'truncate_half', 30 * MS, 850 * MS),
+    Row('change', 'expired by age, a message', 'bench', 'expire', 0.3 * US, 2.06 * US),
+    Row('change', 'backup', 'bench', 'backup', _rate(3e6), 682, 'rate'),
+    Row('change', 'consumer: delivered and acknowledged in order', 'bench', 'pairs_in_order', _rate(10e6),
+        176, 'rate'),
+    Row('change', 'consumer: acknowledged in reverse, 1,000 in flight', 'bench', 'pairs_reversed',
+        _rate(10e6), 170, 'rate'),
+    Row('change', 'consumer: state of 100,000 pending, encoded', 'bench', 'state_encode', 1.5 * MS,
+        6.0 * MS),
+    Row('change', 'consumer: state of 100,000 pending, loaded again', 'bench', 'state_reload', 5 * MS,
+        42.4 * MS),
+
     Row('store', 'memory, 2 M stored over 100k subjects', '100k', 'batch 100k', 60, 0, 'MiB'),
 
     *_loads('1', '1 subject'),
@@ -160,7 +215,7 @@ ROWS = [
     *_loads('100k', '100k subjects'),
     *_alls('100k', '100k subjects', _rate(8e6), 1060),
     _load('literal (3 matches), just opened, a match', 'literal_cold', 1 * MS, 74.1 * MS),
-    _load('100 literals to the end (1,019 matches), a match', 'literal_100', 5 * US, 1.39 * MS),
+    _load('100 literals to the end (1,019 matches), the stream read before, a match', 'literal_100', 5 * US, 1.39 * MS),
     _load('dev.42.*.temp (10,052), just opened, a match', 'wildcard_1pct_cold'),
     _load('dev.43.*.temp (1 %), warm, a match', 'wildcard_1pct_warm', 1 * US, 55.3 * US),
     _load('dev.*.123.temp (966, 0.1 %), a match', 'wildcard_01pct', 3 * US, 480 * US),

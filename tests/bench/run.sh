@@ -5,7 +5,8 @@
 # mounted stream beside plain files with the same bytes, all in one run, and writes
 # docs/benchmarks.md. About a quarter of an hour. Everything it needs goes below build/.
 #
-# usage: tests/bench/run.sh [GROUP...]     store load query open mount; none = all
+# usage: tests/bench/run.sh [--short] [GROUP...]   store change load query open mount; none = all
+#        --short           three runs of each case instead of five, about ten minutes
 #        BENCH_RUNS=5      runs of each case, medians are told; with less than 3, or with some of
 #                          the groups only, the tables go to build/bench/benchmarks.md instead
 #        BENCH_PEER=no     without the peer
@@ -19,15 +20,19 @@ root=$(dirname -- "$(dirname -- "$(dirname -- "$(realpath -- "$0")")")")
 here=$root/tests/bench
 build=$root/build/bench
 work=$root/build/bench-work
-all=(store load query open mount)
+all=(store change load query open mount)
 runs=${BENCH_RUNS:-5}
+if [ "${1:-}" = --short ]; then
+    runs=3
+    shift
+fi
 groups=("$@")
 [ $# -gt 0 ] || groups=("${all[@]}")
 for group in "${groups[@]}"; do
     case " ${all[*]} " in
     *" $group "*) ;;
     *)
-        echo "usage: tests/bench/run.sh [GROUP...] (${all[*]})" >&2
+        echo "usage: tests/bench/run.sh [--short] [GROUP...] (${all[*]})" >&2
         exit 2
         ;;
     esac
@@ -61,7 +66,7 @@ done
 : >"$work/tables.md"
 start=$SECONDS
 if [ ${#engine[@]} -gt 0 ]; then
-    python3 "$here/bench.py" "$build/tests/bench_store" "$peer" "$work" "$runs" "${engine[@]}" \
+    python3 "$here/bench.py" "$build/tests/bench_store" "$build/fs/jetfs" "$peer" "$work" "$runs" "${engine[@]}" \
         >>"$work/tables.md" || status=1
 fi
 if [[ " ${groups[*]} " = *" mount "* ]]; then

@@ -484,6 +484,59 @@ static void interest(void **s) {
     fx_end(&f);
 }
 
+/* Nobody wants it: only its sequence is used up. */
+static void without_interest(void **s) {
+    struct js_stream_state st;
+    struct fixture f;
+
+    (void)s;
+    fx_begin(&f, "interest", JS_SYNC_CLOSE);
+    fx_store(&f, "s.a", 3);
+    js_stream_get_state(f.stream, &st);
+    assert_int_equal(st.msgs, 0);
+    assert_int_equal(st.last_seq, 3);
+    fx_consumer(&f, "c", "{\"filter_subject\":\"s.b\"}");
+    fx_store(&f, "s.a", 2);
+    fx_store(&f, "s.b", 2);
+    fx_store(&f, "s.a", 1);
+    assert_int_equal(fx_msgs(&f), 2);
+    expect_next(&f, 6, 1, 1);
+    ack(&f, 6);
+    assert_int_equal(js_consumer_update_config(f.c, "{}", f.why, sizeof f.why), 0);
+    fx_store(&f, "s.a", 1);
+    assert_int_equal(fx_msgs(&f), 2);
+    fx_reopen(&f, "c");
+    fx_store(&f, "s.a", 1);
+    assert_int_equal(fx_msgs(&f), 3);
+    js_stream_get_state(f.stream, &st);
+    assert_int_equal(st.last_seq, 10);
+    assert_int_equal(js_stream_delete_consumer(f.stream, "c", true), 0);
+    assert_int_equal(fx_msgs(&f), 0);
+    fx_store(&f, "s.b", 1);
+    assert_int_equal(fx_msgs(&f), 0);
+    fx_end(&f);
+}
+
+static void after_truncation(void **s) {
+    struct fixture f;
+
+    (void)s;
+    begin(&f, NULL, NULL);
+    fx_store(&f, "s.a", 9);
+    for (js_seq_t q = 1; q <= 8; q++)
+        expect_next(&f, q, 1, 9 - q);
+    ack(&f, 1);
+    assert_int_equal(js_stream_truncate(f.stream, 5), 0);
+    assert_int_equal(next_error(&f), JS_ERR_AGAIN);
+    expect_floor(&f, 1, 4);
+    fx_store(&f, "s.a", 1);
+    expect_next(&f, 6, 1, 0);
+    assert_int_equal(js_stream_purge(f.stream, NULL), 0);
+    fx_store(&f, "s.a", 1);
+    expect_next(&f, 7, 1, 0);
+    fx_end(&f);
+}
+
 static void delivered_is_done_without_acks(void **s) {
     struct fixture f;
 
@@ -866,6 +919,8 @@ int main(void) {
         cmocka_unit_test(no_acks),
         cmocka_unit_test(workqueue),
         cmocka_unit_test(interest),
+        cmocka_unit_test(without_interest),
+        cmocka_unit_test(after_truncation),
         cmocka_unit_test(delivered_is_done_without_acks),
         cmocka_unit_test(pending_is_exact),
         cmocka_unit_test(peeked),

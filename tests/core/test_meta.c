@@ -309,14 +309,14 @@ static void what_a_server_would_refuse_is_refused_with_the_field_s_name(void **s
         {"{\"discard_new_per_subject\":true,\"discard\":\"new\"}", "max_msgs_per", JS_ERR_INVAL},
         {"{\"first_seq\":5}", "purge", JS_ERR_INVAL},
         {"{\"compression\":\"zip\"}", "compression", JS_ERR_INVAL},
-        {"{\"persist_mode\":\"async\"}", "persist_mode", JS_ERR_INVAL},
+        {"{\"persist_mode\":\"eager\"}", "persist_mode", JS_ERR_INVAL},
         {"{\"consumer_limits\":{\"x\":1}}", "consumer_limits.x", JS_ERR_INVAL},
         {"{\"metadata\":{\"k\":1}}", "metadata.k", JS_ERR_INVAL},
         {"{\"metadata\":7}", "metadata", JS_ERR_INVAL},
         {"{\"mirror\":{\"name\":\"x\"}}", "mirror", JS_ERR_UNSUPPORTED},
         {"{\"sources\":[{}]}", "sources", JS_ERR_UNSUPPORTED},
         {"{\"subject_transform\":{\"src\":\"a\"}}", "subject_transform", JS_ERR_UNSUPPORTED},
-        {"{\"allow_msg_ttl\":true}", "allow_msg_ttl", JS_ERR_UNSUPPORTED},
+        {"{\"allow_msg_counter\":true}", "allow_msg_counter", JS_ERR_UNSUPPORTED},
     };
     char text[2048], why[256];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -46,7 +46,7 @@ for c in got.values():
 END
 }
 
-small=(--messages 3000 --subjects 70 --size 40 --runs 3 --json)
+small=(--messages 2000 --subjects 70 --size 40 --runs 3 --json)
 reads="last_by_subject next_all next_literal_again next_literal_first next_wildcard_again \
 next_wildcard_first pending_wildcard random_again random_first sequence_again sequence_first"
 while read -r workload names; do
@@ -61,6 +61,11 @@ done <<END
 store store
 read $reads
 remove remove_every_second remove_first_half remove_random_half
+consumer next_ack next_ack_batch pairs_in_order pairs_one_in_flight pairs_reversed state_encode state_reload state_write
+purge purge_all purge_wildcard purge_subject
+compact compact_half
+truncate truncate_half
+sync append_and_fdatasync sync_1_writer sync_16_writers
 recover open_after_crash open_index open_without_index
 END
 

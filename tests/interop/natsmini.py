@@ -29,6 +29,7 @@ class Client:
         self._expect_pong()
         self.inbox = "_INBOX." + secrets.token_hex(8)
         self.next_reply = 0
+        self.reply = None
         self._send(b"SUB %s.* 1\r\n" % self.inbox.encode())
 
     def close(self):
@@ -71,6 +72,9 @@ class Client:
                 total = int(words[-1])
                 head = int(words[-2]) if words[0] == b"HMSG" else 0
                 data = self.file.read(total + 2)[:total]
+                # The subject that the message wants its answer on; None if it wants none.
+                numbers = 2 if words[0] == b"HMSG" else 1
+                self.reply = words[3].decode() if len(words) == 4 + numbers else None
                 return words[1].decode(), data[:head], data[head:]
 
     def publish(self, subject, payload, reply="", header=b""):
@@ -122,6 +126,14 @@ class Client:
         if "error" in answer:
             raise NatsError("publish: " + answer["error"].get("description", ""))
         return answer["seq"]
+
+    def pull(self, stream, consumer):
+        """The next message of a consumer, (reply subject, payload), or None if there is none now."""
+        request = {"batch": 1, "no_wait": True}
+        self.publish("$JS.API.CONSUMER.MSG.NEXT.%s.%s" % (stream, consumer),
+                     json.dumps(request).encode(), self.inbox + ".pull")
+        _, head, payload = self._message()
+        return (self.reply, payload) if not head.startswith(b"NATS/1.0 4") else None
 
     def get_message(self, stream, seq):
         """One stored message, or None when there is none: seq, subject, time, header, payload."""

@@ -87,7 +87,8 @@ func pbInt(k string, d int) int {
 }
 
 func (b *pbBench) open() *fileStore {
-	fcfg := FileStoreConfig{StoreDir: b.dir, Cipher: NoCipher, AsyncFlush: b.flush == "async"}
+	fcfg := FileStoreConfig{StoreDir: b.dir, Cipher: NoCipher, AsyncFlush: b.flush == "async",
+		SyncAlways: b.flush == "sync"}
 	var prf keyGen
 	switch b.cipher {
 	case "aes":
@@ -106,7 +107,8 @@ func (b *pbBench) open() *fileStore {
 		fcfg.Compression = S2Compression
 	}
 	cfg := StreamConfig{Name: "BENCH", Storage: FileStorage, Subjects: []string{"bench.>", "dev.>"},
-		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPer: -1}
+		MaxMsgs: int64(pbInt("PB_MAX_MSGS", -1)), MaxBytes: -1,
+		MaxMsgsPer: int64(pbInt("PB_MAX_PER", -1))}
 	fs, err := newFileStoreWithCreated(fcfg, cfg, time.Unix(1700000000, 0), prf, nil)
 	if err != nil {
 		b.t.Fatal(err)
@@ -186,6 +188,7 @@ func TestPeerBench(t *testing.T) {
 		"random": b.random, "next": b.next, "prev": b.prev, "literal": b.literal, "wildcard": b.wildcard,
 		"multi10": b.multi10, "last": b.last, "pending_first": b.pendingFirst,
 		"subjects_first": b.subjectsFirst, "query": b.query,
+		"remove": b.remove, "purge": b.purge, "compact": b.compact, "truncate": b.truncate,
 	}[c]
 	if !ok {
 		t.Fatalf("unknown case %q", c)
@@ -468,4 +471,67 @@ func (b *pbBench) query() {
 	b.rep("seq_from_time", 10000, 0, func(i int) uint64 {
 		return fs.GetSeqFromTime(time.Unix(0, t0+int64(pbMix(uint64(i))%span)))
 	})
+}
+
+// ---- removing: the store is spoiled ----
+
+// Half of the messages at random: the first half of a Fisher-Yates permutation.
+func (b *pbBench) remove() {
+	fs := b.open()
+	defer fs.Stop()
+	seqs := make([]uint64, b.n)
+	for i := range seqs {
+		seqs[i] = uint64(i + 1)
+	}
+	for i := b.n - 1; i > 0; i-- {
+		k := int(pbMix(uint64(i)) % uint64(i+1))
+		seqs[i], seqs[k] = seqs[k], seqs[i]
+	}
+	p := pbStart("remove_random_half")
+	for _, seq := range seqs[:b.n/2] {
+		if ok, err := fs.RemoveMsg(seq); !ok || err != nil {
+			b.t.Fatal(seq, ok, err)
+		}
+	}
+	fs.FlushAllPending()
+	p.stop(b.n/2, 0, uint64(b.n/2))
+	b.check("messages left", fs.State().Msgs, uint64(b.n-b.n/2))
+}
+
+func (b *pbBench) purge() {
+	fs := b.open()
+	defer fs.Stop()
+	before := fs.State().Msgs
+	p := pbStart("purge_wildcard")
+	n, err := fs.PurgeEx("dev.42.*.temp", 0, 0)
+	p.stop(1, 0, n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.check("purged", n, 10052)
+	b.check("messages left", fs.State().Msgs, before-n)
+}
+
+func (b *pbBench) compact() {
+	fs := b.open()
+	defer fs.Stop()
+	p := pbStart("compact_half")
+	n, err := fs.Compact(uint64(b.n/2 + 1))
+	p.stop(1, 0, n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.check("messages left", fs.State().Msgs, uint64(b.n-b.n/2))
+}
+
+func (b *pbBench) truncate() {
+	fs := b.open()
+	defer fs.Stop()
+	p := pbStart("truncate_half")
+	err := fs.Truncate(uint64(b.n / 2))
+	p.stop(1, 0, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.check("messages left", fs.State().Msgs, uint64(b.n/2))
 }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two streams of an account must not take the same subjects: servers load only one of them. */
+#include "core/base/file.h"
+#include "core/base/limits.h"
+#include "core/format/subject.h"
+#include "core/store/store.h"
+
+struct look {
+    struct js_store *store;
+    int streams_fd;
+    const char *name;
+    const struct js_stream_config *config;
+    char *why;
+    size_t why_size;
+};
+
+/* The configuration of another stream, if it can be read as it stands. */
+static int other_config(struct look *l, const char *name, struct js_stream_config *ret) {
+    const struct js_env *env = l->store->env;
+    struct js_buf text = {.env = env};
+    int fd = env->io->open_dir(env->io->ctx, l->streams_fd, name);
+
+    if (fd < 0)
+        return JS_ERR_NO_ENTRY;
+    int r = js_file_slurp(env, fd, "meta.inf", JS_MAX_META_FILE, &text);
+    env->io->close(env->io->ctx, fd);
+    /* A sealed one is told by its first byte, as a rule; what does not parse is passed over. */
+    if (r == 0)
+        r = js_stream_config_parse(env, (const char *)text.data, text.len, ret, NULL, 0);
+    js_buf_done(&text);
+    return r;
+}
+
+static int see_stream(void *ctx, const char *name) {
+    struct look *l = ctx;
+    struct js_stream_config other = {.env = l->store->env};
+    int r = 0;
+
+    if (name[0] == '.' || !js_name_valid(name) || strcmp(name, l->name) == 0 ||
+        other_config(l, name, &other) < 0)
+        return 0;
+    for (size_t i = 0; i < other.num_subjects && r == 0; i++) {
+        for (size_t k = 0; k < l->config->num_subjects && r == 0; k++) {
+            const char *a = other.subjects[i], *b = l->config->subjects[k];
+            if (js_filters_overlap(a, strlen(a), b, strlen(b))) {
+                js_why(l->why, l->why_size, "the subject \"%.100s\" overlaps with \"%.100s\" of the "
+                                            "stream %.100s", b, a, name);
+                r = JS_ERR_EXISTS;
+            }
+        }
+    }
+    js_stream_config_done(&other);
+    return r;
+}
+
+int js_store_check_subjects(struct js_store *store, const char *account, const char *name,
+                            const struct js_stream_config *config, char *ret_why,
+                            size_t why_size) {
+    struct look l = {.store = store,
+                     .name = name,
+                     .config = config,
+                     .why = ret_why,
+                     .why_size = why_size};
+
+    /* A source that is one stream has no others. */
+    if (store->kind == JS_SOURCE_STREAM || store->kind == JS_SOURCE_BACKUP)
+        return 0;
+    int r = js_store_open_streams_dir(store, account, &l.streams_fd);
+    if (r < 0)
+        return r == JS_ERR_NO_ACCOUNT ? 0 : r;
+    r = js_io_result(store->env->io->list(store->env->io->ctx, l.streams_fd, see_stream, &l));
+    store->env->io->close(store->env->io->ctx, l.streams_fd);
+    return r;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rewriting blocks in which little is live, and the periodic look for them. */
+#include "core/stream/block_file.h"
+#include "core/stream/remove.h"
+
+#define COMPACT_MIN (2u << 20)
+
+/* Sealed, and wants its stream's compression. */
+static bool wants_compression(const struct js_stream *s, const struct js_block *b) {
+    return js_stream_compression(s) != 'n' && !b->compressed && b->sealed_plain;
+}
+
+int js_compact_inline(struct js_stream *s, size_t index) {
+    struct js_block *b = s->blocks[index];
+
+    if (index + 1 >= s->num_blocks || b->unreadable || b->odd || b->msgs == 0 || s->backing_up ||
+        b->raw_size <= COMPACT_MIN || 2 * b->bytes >= b->raw_size ||
+        (b->compacted_bytes && 2 * b->bytes >= b->compacted_bytes))
+        return 0;
+    struct js_rewrite how = {.drop_dead = true, .compression = js_stream_compression(s)};
+    return js_block_rewrite(s, index, &how, NULL);
+}
+
+/* A block that is only being compressed, or whose live part is small enough (all: any dead part). */
+static int pass(struct js_stream *s, struct js_writer *w, bool all, uint64_t *ret_freed) {
+    int r = js_writer_flush(s, w);
+
+    if (r == 0)
+        r = js_retire_empty(s, w);
+    for (size_t i = 0; i + 1 < s->num_blocks && r == 0; i++) {
+        struct js_block *b = s->blocks[i];
+        if (b->unreadable || b->missing || b->odd || b->msgs == 0 || s->backing_up)
+            continue;
+        bool dead = all ? b->raw_size > b->bytes || (b->cold && b->cold->unread)
+                        : b->raw_size && 2 * b->bytes < b->raw_size && b->compacted_bytes != b->bytes;
+        if (!dead && !wants_compression(s, b))
+            continue;
+        struct js_rewrite how = {.drop_dead = dead, .compression = js_stream_compression(s)};
+        int64_t freed = 0;
+        r = js_block_rewrite(s, i, &how, &freed);
+        b->sealed_plain = false;
+        if (freed > 0)
+            *ret_freed += (uint64_t)freed;
+        js_writer_touched(s, w);
+    }
+    return r;
+}
+
+static int run_pass(struct js_stream *stream, bool all, uint64_t *ret_freed) {
+    struct js_writer *w;
+    uint64_t freed = 0;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_writer_open(stream, &w);
+    if (r == 0 && all)
+        r = js_stream_scan_locked(stream);
+    if (r == 0)
+        r = pass(stream, w, all, &freed);
+    if (r == 0)
+        r = js_writer_sync_locked(stream, w);
+    if (r == 0 && w->changed)
+        r = js_stream_write_index(stream);
+    pthread_rwlock_unlock(&stream->lock);
+    if (ret_freed)
+        *ret_freed = freed;
+    return r;
+}
+
+int js_stream_sync_blocks(struct js_stream *stream) {
+    return run_pass(stream, false, NULL);
+}
+
+int js_stream_compact_blocks(struct js_stream *stream, uint64_t *ret_freed) {
+    return run_pass(stream, true, ret_freed);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What has to be in order before a stream is written to for the first time since it was opened. What a
+ * server would cut off or unlink is kept in quarantine/; nothing is touched in a stream that cannot be
+ * understood as a whole.
+ */
+#include "core/stream/prepare.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/base/limits.h"
+#include "core/stream/block_file.h"
+#include "core/stream/limits.h"
+
+static int refuse(struct js_stream *s, const char *why) {
+    s->unwritable = why;
+    return JS_ERR_READ_ONLY;
+}
+
+/* Blocks that nobody can judge: who wrote to the stream could harm them. */
+static int check_blocks(struct js_stream *s) {
+    switch (s->health) {
+    case JS_HEALTH_NO_KEY:
+    case JS_HEALTH_WRONG_KEY:
+        return refuse(s, "some of its blocks are encrypted and the key is missing or wrong");
+    case JS_HEALTH_UNKNOWN_FORMAT:
+        return refuse(s, "it holds blocks of an unknown form (a newer version?)");
+    default:
+        break;
+    }
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (s->blocks[i]->unreadable && !s->blocks[i]->missing)
+            return refuse(s, "some of its blocks cannot be read");
+    return 0;
+}
+
+struct names {
+    struct js_stream *s;
+    char list[64][32];
+    size_t count;
+};
+
+/* Unfinished replacements: N.new, N.blk.tmp, *.tmp. */
+static int see_leftover(void *ctx, const char *name) {
+    struct names *n = ctx;
+    size_t len = strlen(name);
+    bool leftover = js_block_number_of(name, ".new") || js_block_number_of(name, ".blk.tmp") ||
+                    js_block_number_of(name, ".key.tmp") || strcmp(name, "index.db.tmp") == 0 ||
+                    strcmp(name, "thw.db.tmp") == 0 || strcmp(name, "sched.db.tmp") == 0;
+
+    if (!leftover || len >= sizeof n->list[0])
+        return 0;
+    memcpy(n->list[n->count++], name, len + 1);
+    return n->count == 64;
+}
+
+static int clear_leftovers(struct js_stream *s) {
+    const struct js_io *io = s->env->io;
+    struct names n = {.s = s};
+    int r = 0;
+
+    do {
+        n.count = 0;
+        r = js_files_list_msgs(&s->files, see_leftover, &n);
+        for (size_t i = 0; i < n.count && r >= 0; i++) {
+            /* Ours hold nothing of their own; of others' nobody knows. */
+            if (js_block_number_of(n.list[i], ".blk.tmp"))
+                r = js_quarantine(s, n.list[i]);
+            if (r >= 0) {
+                int u = io->unlink(io->ctx, s->files.msgs_fd, n.list[i]);
+                r = u < 0 ? js_err_from_errno(-u) : 0;
+            }
+        }
+    } while (r >= 0 && n.count == 64);
+    return r < 0 ? r : 0;
+}
+
+/* A full purge that a server began: it has happened once the new directory holds a block. */
+static int finish_purge(struct js_stream *s) {
+    const struct js_io *io = s->env->io;
+    char kept[64];
+
+    if (s->files.msgs_fd < 0 || strcmp(s->files.msgs_name, "__new_msgs__") != 0)
+        return 0;
+    int r = io->mkdir(io->ctx, s->files.dirfd, "quarantine", 0700);
+    if (r < 0 && r != -EEXIST)
+        return js_err_from_errno(-r);
+    int fd = io->open_dir(io->ctx, s->files.dirfd, "quarantine");
+    if (fd < 0)
+        return js_err_from_errno(-fd);
+    snprintf(kept, sizeof kept, "msgs.%lld",
+             (long long)(s->env->clock->now(s->env->clock->ctx) / 1000000000));
+    r = io->rename(io->ctx, s->files.dirfd, "msgs", fd, kept);
+    if (r == -ENOENT)
+        r = 0;
+    if (r >= 0)
+        r = io->rename(io->ctx, s->files.dirfd, "__new_msgs__", s->files.dirfd, "msgs");
+    if (r >= 0)
+        r = io->fsync(io->ctx, s->files.dirfd);
+    io->close(io->ctx, fd);
+    if (r < 0)
+        return js_err_from_errno(-r);
+    return js_files_reopen_msgs(&s->files);
+}
+
+/* Damaged and torn blocks: the file goes to quarantine, its good records stay. */
+static int mend_blocks(struct js_stream *s, bool *ret_mended) {
+    for (size_t i = 0; i < s->num_blocks; i++) {
+        struct js_block *b = s->blocks[i];
+        if (b->missing || (b->cold && b->cold->unread) ||
+            (!b->odd && b->good_size == b->raw_size))
+            continue;
+        bool newest = i + 1 == s->num_blocks;
+        struct js_rewrite how = {.quarantine = true,
+                                 .compression = b->compressed && !newest
+                                                    ? js_stream_compression(s)
+                                                    : 'n'};
+        int r = js_block_rewrite(s, i, &how, NULL);
+        if (r < 0)
+            return r;
+        *ret_mended = true;
+    }
+    return 0;
+}
+
+/* What the files say of the stream's end; sequences must not be given out twice. */
+static js_seq_t proved_last(const struct js_stream *s) {
+    js_seq_t top = 0;
+
+    for (size_t i = 0; i < s->num_blocks; i++) {
+        const struct js_block *b = s->blocks[i];
+        js_seq_t t = b->cold && b->cold->unread ? b->pos_last : b->rec_last;
+        if (b->tomb_last > t)
+            t = b->tomb_last;
+        if (t > top)
+            top = t;
+    }
+    return top;
+}
+
+static int write_position(struct js_stream *s, struct js_writer *w) {
+    if (s->last_seq == 0 && s->num_blocks == 0 && s->config.first_seq > 1) {
+        s->last_seq = s->config.first_seq - 1;
+        s->first_seq = s->config.first_seq;
+        return 0;
+    }
+    if (s->last_seq == 0 || proved_last(s) >= s->last_seq)
+        return 0;
+    int r = js_writer_roll(s, w);
+    if (r == 0)
+        r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
+    if (r == 0)
+        r = js_writer_sync_locked(s, w);
+    return r;
+}
+
+int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
+    js_seq_t last = s->last_seq;
+    js_time_t last_time = s->last_time;
+    bool mended = false;
+    int r = check_blocks(s);
+
+    if (r == 0 && s->sum_staged) {
+        const struct js_io *io = s->env->io;
+        r = js_err_from_errno(
+            -io->rename(io->ctx, s->files.dirfd, "meta.sum.tmp", s->files.dirfd, "meta.sum"));
+        if (r == 0)
+            r = js_err_from_errno(-io->fsync(io->ctx, s->files.dirfd));
+        s->sum_staged = r < 0;
+    }
+    if (r == 0 && s->files.msgs_fd >= 0)
+        r = clear_leftovers(s);
+    if (r == 0)
+        r = finish_purge(s);
+    if (r == 0)
+        r = mend_blocks(s, &mended);
+    if (r == 0 && mended) {
+        uint64_t msgs = s->msgs;
+        r = js_stream_reload(s, true, true);
+        if (r == 0) {
+            if (s->msgs != msgs)
+                s->removals++;
+            /* What was lost stays used up. */
+            if (s->last_seq < last) {
+                s->last_seq = last;
+                s->last_time = last_time;
+                if (s->msgs == 0)
+                    s->first_seq = last + 1;
+            }
+        }
+    }
+    if (r == 0)
+        r = write_position(s, w);
+    if (r == 0)
+        w->last_stamp = s->last_time;
+    /* A crash may have come between a new configuration and what it takes out. */
+    if (r == 0 && !s->config.sealed && js_stream_over_limits(s)) {
+        struct js_gone gone = {0};
+        s->writer = w;
+        r = js_limits_all(s, w, &gone);
+    }
+    return r;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Getting to the disk. A sync runs without the stream's lock, on descriptors held by references; who
+ * asks while one runs waits for the next, which serves all of them. The first failure makes the stream
+ * read-only until it is opened again: after a failed sync nobody knows what a second one would mean.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/base/file.h"
+#include "core/stream/writer.h"
+
+#define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
+#define SECOND      INT64_C(1000000000)
+#define INDEX_AFTER (120 * SECOND)       /* index.db is written so long after a change */
+
+void js_syncer_init(struct js_syncer *syncer) {
+    *syncer = (struct js_syncer){0};
+    pthread_mutex_init(&syncer->mu, NULL);
+    pthread_cond_init(&syncer->done, NULL);
+}
+
+void js_syncer_done(struct js_syncer *syncer) {
+    pthread_cond_destroy(&syncer->done);
+    pthread_mutex_destroy(&syncer->mu);
+}
+
+/* What one sync has to cover. */
+struct job {
+    struct js_wfile *files[JS_MAX_UNSYNCED + 1];
+    size_t num_files;
+    uint32_t *graves;
+    size_t num_graves;
+    bool dir;
+    uint64_t gen;
+};
+
+static void drop_file(struct js_stream *s, struct js_wfile *f) {
+    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+        s->env->io->close(s->env->io->ctx, f->fd);
+        js_free(s->env, f);
+    }
+}
+
+/* Takes over what is to be synced; lock held for writing. */
+static void take_job(struct js_stream *s, struct job *job) {
+    struct js_writer *w = s->writer;
+
+    *job = (struct job){.gen = w->gen, .dir = w->dir_dirty};
+    if (s->num_graves && !s->backing_up) {
+        /* An index that lists what is about to go would call it lost. */
+        (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
+        w->changed = true;
+        job->graves = s->graves;
+        job->num_graves = s->num_graves;
+        job->dir = true;
+        s->graves = NULL;
+        s->num_graves = s->cap_graves = 0;
+    }
+    for (size_t i = 0; i < w->num_unsynced; i++)
+        job->files[job->num_files++] = w->unsynced[i];
+    w->num_unsynced = 0;
+    if (w->dirty && w->file) {
+        atomic_fetch_add_explicit(&w->file->refs, 1, memory_order_relaxed);
+        job->files[job->num_files++] = w->file;
+    }
+    w->dirty = w->dir_dirty = false;
+}
+
+static int unlink_block(struct js_stream *s, uint32_t number) {
+    const struct js_io *io = s->env->io;
+    static const char *const suffixes[] = {"blk", "key", "idx", "fss"};
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && r >= 0; i++) {
+        char name[24];
+        if (i == 1 && !s->encrypted)
+            continue;
+        snprintf(name, sizeof name, "%u.%s", number, suffixes[i]);
+        r = io->unlink(io->ctx, s->files.msgs_fd, name);
+        if (r == -ENOENT)
+            r = 0;
+        if (i == 0 && r < 0)
+            break;
+    }
+    return r;
+}
+
+static int do_job(struct js_stream *s, struct job *job) {
+    const struct js_io *io = s->env->io;
+    int r = 0;
+
+    for (size_t i = 0; i < job->num_files; i++) {
+        if (r == 0)
+            r = io->fdatasync(io->ctx, job->files[i]->fd);
+        drop_file(s, job->files[i]);
+    }
+    if (r == 0 && job->dir)
+        r = io->fsync(io->ctx, s->files.msgs_fd);
+    /* What says where the stream stands is on disk: blocks that hold nothing may go, oldest first. */
+    for (size_t i = 0; i < job->num_graves && r >= 0; i++)
+        r = unlink_block(s, job->graves[i]);
+    if (r >= 0 && job->num_graves)
+        r = io->fsync(io->ctx, s->files.msgs_fd);
+    js_free(s->env, job->graves);
+    return r < 0 ? js_err_from_errno(-r) : 0;
+}
+
+int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
+    struct job job;
+    int r = js_writer_flush(s, w);
+
+    if (r < 0)
+        return r;
+    if (s->write_error)
+        return JS_ERR_WRITE_FAILED;
+    take_job(s, &job);
+    r = do_job(s, &job);
+    return r < 0 ? js_stream_fail_writes(s, r) : 0;
+}
+
+/* Runs one sync of everything written so far; syncer->running is ours. */
+static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
+    struct job job;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = stream->write_error ? JS_ERR_WRITE_FAILED : 0;
+    if (r == 0 && stream->writer)
+        take_job(stream, &job);
+    else
+        job = (struct job){.gen = UINT64_MAX};
+    pthread_rwlock_unlock(&stream->lock);
+    if (r < 0)
+        return r;
+    r = do_job(stream, &job);
+    if (r < 0) {
+        pthread_rwlock_wrlock(&stream->lock);
+        js_stream_fail_writes(stream, r);
+        pthread_rwlock_unlock(&stream->lock);
+        return r;
+    }
+    *ret_gen = job.gen;
+    return 0;
+}
+
+int js_sync_wait(struct js_stream *stream, uint64_t gen) {
+    struct js_syncer *sy = &stream->syncer;
+    int r = 0;
+
+    pthread_mutex_lock(&sy->mu);
+    while (r == 0 && sy->synced < gen) {
+        if (sy->running) {
+            pthread_cond_wait(&sy->done, &sy->mu);
+            continue;
+        }
+        sy->running = true;
+        pthread_mutex_unlock(&sy->mu);
+        uint64_t reached = 0;
+        r = run_sync(stream, &reached);
+        pthread_mutex_lock(&sy->mu);
+        sy->running = false;
+        if (r == 0 && reached > sy->synced)
+            sy->synced = reached;
+        /* A writer that is gone took its count with it. */
+        if (reached == UINT64_MAX) {
+            sy->synced = gen;
+            pthread_cond_broadcast(&sy->done);
+            break;
+        }
+        pthread_cond_broadcast(&sy->done);
+    }
+    pthread_mutex_unlock(&sy->mu);
+    return r;
+}
+
+int js_stream_end_write(struct js_stream *stream, int r) {
+    struct js_writer *w = stream->writer;
+    uint64_t gen = 0;
+
+    if (w) {
+        int f = js_writer_settle(stream, w);
+        if (r >= 0 && f < 0)
+            r = f;
+        gen = w->gen;
+    }
+    bool sync = w && stream->sync_mode == JS_SYNC_ALWAYS && (w->dirty || w->dir_dirty);
+    /* A sync that runs may cover what this call wrote without being over yet. */
+    sync = sync || (w && stream->sync_mode == JS_SYNC_ALWAYS);
+    pthread_rwlock_unlock(&stream->lock);
+    if (r >= 0 && sync) {
+        int f = js_sync_wait(stream, gen);
+        if (f < 0)
+            r = f;
+    }
+    return r;
+}
+
+int js_stream_flush_all_pending(struct js_stream *stream) {
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = stream->write_error ? JS_ERR_WRITE_FAILED : 0;
+    if (r == 0 && stream->writer)
+        r = js_writer_flush(stream, stream->writer);
+    pthread_rwlock_unlock(&stream->lock);
+    return r;
+}
+
+int js_stream_sync(struct js_stream *stream) {
+    uint64_t gen = 0;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    struct js_writer *w = stream->writer;
+    int r = stream->write_error ? JS_ERR_WRITE_FAILED : 0;
+    if (r == 0 && w) {
+        r = js_writer_flush(stream, w);
+        if (r == 0 && w->dir_dirty && !w->dirty)
+            w->gen++; /* only names changed */
+        gen = w->gen;
+    }
+    pthread_rwlock_unlock(&stream->lock);
+    return r < 0 || gen == 0 ? r : js_sync_wait(stream, gen);
+}
+
+js_time_t js_stream_sync_deadline(struct js_stream *stream) {
+    js_time_t due = 0;
+
+    pthread_rwlock_rdlock(&stream->lock);
+    struct js_writer *w = stream->writer;
+    if (w && !stream->write_error) {
+        const struct js_clock *c = stream->env->clock;
+        if (w->buf.len && w->buffered_since)
+            due = c->now(c->ctx) + (w->buffered_since + FLUSH_AFTER - c->monotonic(c->ctx));
+        js_time_t t = 0;
+        if (w->dirty && stream->sync_mode == JS_SYNC_CLOSE)
+            t = w->since + SECOND;
+        else if (w->dirty && stream->sync_mode == JS_SYNC_INTERVAL)
+            t = w->since + (js_time_t)stream->sync_interval * SECOND;
+        if (t && (!due || t < due))
+            due = t;
+        t = w->changed ? w->changed_since + INDEX_AFTER : 0;
+        if (t && (!due || t < due))
+            due = t;
+    }
+    pthread_rwlock_unlock(&stream->lock);
+    return due;
+}
+
+int js_stream_sync_due(struct js_stream *stream, js_time_t now) {
+    js_time_t interval = stream->sync_mode == JS_SYNC_CLOSE ? SECOND
+                                                            : (js_time_t)stream->sync_interval * SECOND;
+    bool sync = false;
+    int r = 0;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    struct js_writer *w = stream->writer;
+    if (w && !stream->write_error) {
+        const struct js_clock *c = stream->env->clock;
+        if (w->buf.len && c->monotonic(c->ctx) - w->buffered_since >= FLUSH_AFTER)
+            r = js_writer_flush(stream, w);
+        sync = w->dirty && w->since + interval <= now &&
+               (stream->sync_mode == JS_SYNC_CLOSE || stream->sync_mode == JS_SYNC_INTERVAL);
+        if (r == 0 && w->changed && w->changed_since + INDEX_AFTER <= now)
+            r = js_stream_write_index(stream);
+    }
+    pthread_rwlock_unlock(&stream->lock);
+    if (r == 0 && sync)
+        r = js_stream_sync(stream);
+    return r;
+}
+
+int js_stream_finish(struct js_stream *stream) {
+    int r = 0;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    struct js_writer *w = stream->writer;
+    if (w) {
+        r = stream->write_error ? JS_ERR_WRITE_FAILED : js_writer_sync_locked(stream, w);
+        if (r == 0 && w->changed)
+            r = js_stream_write_index(stream);
+        js_writer_free(stream);
+    }
+    pthread_rwlock_unlock(&stream->lock);
+    return r;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in which
+ * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
+ * (tombstones) is put into the block that stays, then blocks go, newest first, then the last one is cut.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/base/limits.h"
+#include "core/stream/block_file.h"
+#include "core/stream/rules.h"
+
+static int unlink_index(struct js_stream *s) {
+    const struct js_io *io = s->env->io;
+    int r = io->unlink(io->ctx, s->files.msgs_fd, "index.db");
+
+    if (r >= 0)
+        r = io->fsync(io->ctx, s->files.msgs_fd);
+    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
+}
+
+/* Tombstones of a block for messages up to seq. */
+static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t seq,
+                         struct js_tombs *tombs) {
+    struct js_block_key *key = NULL;
+    struct js_scan scan;
+
+    if (b->tomb_last == 0)
+        return 0;
+    js_scan_init(&scan, s->env);
+    int r = js_stream_scan_block(s, b->number, &key, &scan);
+    if (key) {
+        js_wipe(key, sizeof *key);
+        js_free(s->env, key);
+    }
+    for (size_t i = 0; i < scan.count && r == 0; i++) {
+        js_seq_t t = scan.recs[i].seq & JS_SEQ_MASK;
+        if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t <= seq && t >= s->first_seq)
+            r = js_tombs_add(tombs, t, scan.recs[i].time);
+    }
+    js_scan_done(&scan);
+    return r;
+}
+
+/* Unlinks the newest block now. */
+static int drop_newest(struct js_stream *s) {
+    const struct js_io *io = s->env->io;
+    size_t index = s->num_blocks - 1;
+    char name[24];
+
+    snprintf(name, sizeof name, "%u.blk", s->blocks[index]->number);
+    int r = io->unlink(io->ctx, s->files.msgs_fd, name);
+    if (r < 0 && r != -ENOENT)
+        return js_err_from_errno(-r);
+    if (s->blocks[index]->key) {
+        snprintf(name, sizeof name, "%u.key", s->blocks[index]->number);
+        io->unlink(io->ctx, s->files.msgs_fd, name);
+    }
+    r = js_stream_bury(s, index);
+    if (r == 0)
+        s->num_graves--; /* it is gone already */
+    return r;
+}
+
+/* Everything goes, and the stream begins anew. */
+static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone) {
+    int r = js_writer_release(s, w);
+
+    if (r == 0 && s->files.msgs_fd >= 0)
+        r = unlink_index(s);
+    gone->msgs += s->msgs;
+    gone->bytes += s->bytes;
+    gone->tell = true;
+    while (r == 0 && s->num_blocks)
+        r = drop_newest(s);
+    if (r < 0)
+        return js_stream_fail_writes(s, r);
+    js_subjects_forget_msgs(&s->subjects);
+    s->msgs = s->bytes = s->lost = 0;
+    s->first_seq = s->last_seq = 0;
+    s->first_time = 0;
+    s->first_time_stale = false;
+    s->last_time = s->env->clock->now(s->env->clock->ctx);
+    w->last_stamp = s->last_time;
+    s->removals++;
+    w->dir_dirty = true;
+    js_writer_touched(s, w);
+    return 0;
+}
+
+/* Takes what lies above seq in a block out of the index. */
+static int drop_tail(struct js_stream *s, size_t index, js_seq_t seq, struct js_gone *gone) {
+    struct js_block *b = s->blocks[index];
+    uint64_t msgs = s->msgs, bytes = s->bytes;
+    int r = js_block_warm(s, index);
+
+    if (r != 0)
+        return r < 0 ? r : JS_ERR_STALE;
+    uint32_t k = js_slots_lower(b->slots, seq + 1);
+    for (uint32_t i = k; i < b->slots->count && r == 0; i++)
+        if (b->slots->at[i].len != 0)
+            r = js_stream_drop_slot(s, b, i);
+    b->slots->count = k;
+    atomic_store_explicit(&s->stale_lasts, true, memory_order_relaxed);
+    gone->msgs += msgs - s->msgs;
+    gone->bytes += bytes - s->bytes;
+    return r;
+}
+
+/* The time of the message at seq, or the newest before it. */
+static js_time_t time_at(struct js_stream *s, js_seq_t seq) {
+    struct js_place at = {0};
+    struct js_msg msg;
+    js_time_t t = s->last_time;
+
+    if (js_stream_slot_before(s, seq, false, &at) == 1 &&
+        js_stream_slot_msg(s, &at, false, &msg) == 0) {
+        t = msg.time;
+        js_msg_release(&msg);
+    }
+    js_place_done(s, &at);
+    return t;
+}
+
+static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
+                       struct js_gone *gone) {
+    struct js_tombs tombs = {.env = s->env};
+    struct js_place at = {0};
+    size_t index;
+    int r = js_writer_sync_locked(s, w);
+
+    if (r == 0)
+        r = js_writer_release(s, w);
+    if (r == 0)
+        r = unlink_index(s);
+    if (r < 0 || !js_stream_block_of(s, seq, &index))
+        return r < 0 ? r : JS_ERR_CORRUPT;
+    int there = js_stream_slot_at(s, seq, &at);
+    js_place_done(s, &at);
+    js_time_t cut_time = time_at(s, seq);
+    for (size_t i = index; i < s->num_blocks && r == 0; i++)
+        if (i > index || s->blocks[i]->tomb_last)
+            r = i > index ? collect_tombs(s, s->blocks[i], seq, &tombs) : 0;
+    if (r == 0 && tombs.count) {
+        struct js_rewrite keep = {.tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
+        r = js_block_rewrite(s, index, &keep, NULL);
+    }
+    gone->tell = true;
+    for (size_t i = index + 1; i < s->num_blocks && r == 0; i++)
+        r = js_drop_block_msgs(s, i, gone);
+    while (r == 0 && s->num_blocks > index + 1)
+        r = drop_newest(s);
+    if (r == 0)
+        r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
+    if (r == 0)
+        r = drop_tail(s, index, seq, gone);
+    if (r == 0) {
+        struct js_tomb end = {.seq = seq, .time = cut_time};
+        struct js_rewrite cut = {.cut = true, .cut_seq = seq, .compression = 'n'};
+        struct js_block *b = s->blocks[index];
+        if (there != 1) {
+            cut.tombs = &end;
+            cut.num_tombs = 1;
+        }
+        s->last_seq = seq;
+        r = js_block_rewrite(s, index, &cut, NULL);
+        b->pos_last = seq;
+        b->pos_last_time = cut_time;
+        if (b->max_time > cut_time)
+            b->max_time = b->reach_time = cut_time;
+    }
+    js_free(s->env, tombs.list);
+    if (r < 0)
+        return js_stream_fail_writes(s, r);
+    s->last_time = cut_time;
+    w->last_stamp = cut_time;
+    s->removals++;
+    js_writer_touched(s, w);
+    if (s->first_seq > seq + 1)
+        s->first_seq = seq + 1;
+    return js_move_first(s);
+}
+
+int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
+    struct js_gone gone = {0};
+    struct js_writer *w;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_writer_open(stream, &w);
+    if (r == 0 && stream->config.sealed)
+        r = JS_ERR_NOT_PERMITTED;
+    if (r == 0 && seq > stream->last_seq)
+        r = JS_ERR_INVAL;
+    if (r == 0 && seq < stream->last_seq) {
+        r = js_stream_scan_locked(stream);
+        if (r == 0 && seq == 0) {
+            r = reset(stream, w, &gone);
+        } else if (r == 0 && (stream->msgs == 0 || seq < stream->first_seq)) {
+            /* Nothing of it is there: an empty stream at that place. */
+            r = reset(stream, w, &gone);
+            if (r == 0) {
+                stream->last_seq = seq;
+                stream->first_seq = seq + 1;
+                r = js_writer_put_mark(stream, w, seq | JS_SEQ_TOMBSTONE, stream->last_time);
+            }
+        } else if (r == 0) {
+            r = truncate_to(stream, w, seq, &gone);
+        }
+        js_rules_reset(stream);
+    }
+    return js_stream_end_removal(stream, r, &gone);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purging by unlink, and moving messages between streams by rename. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/node/admin.h"
+#include "fs/node/publish.h"
+#include "fs/node/stream.h"
+#include "fs/session/notify.h"
+
+static int purge(const struct jf_ref *dir, const char *filter) {
+    return js_stream_purge_ex(dir->stream->stream, filter, strlen(filter), 0, 0, NULL);
+}
+
+int jf_purge_unlink(const struct jf_ref *dir, const char *name) {
+    const char *subject = dir->node->text;
+    bool own = strcmp(name, "own.log") == 0;
+
+    if (!subject[0] || (!own && strcmp(name, "all.log") != 0))
+        return -EPERM;
+    if (!dir->fs->options.rw)
+        return -EROFS;
+    if (!dir->fs->options.allow_delete)
+        return -EPERM;
+    int r = purge(dir, subject);
+    if (r == 0 && !own) {
+        size_t size = strlen(subject) + 3;
+        char *below = malloc(size);
+        if (!below)
+            return JS_ERR_NOMEM;
+        snprintf(below, size, "%s.>", subject);
+        r = purge(dir, below);
+        free(below);
+    }
+    return r;
+}
+
+int jf_move_msg(const struct jf_ref *from, js_seq_t seq, const struct jf_ref *to) {
+    struct js_msg msg;
+
+    if (!to->stream || strcmp(to->class->name, "spooldir") != 0 || to->stream == from->stream)
+        return -EXDEV;
+    if (!from->fs->options.allow_delete)
+        return -EPERM;
+    int r = jf_publish_writable(to);
+    if (r == 0)
+        r = js_stream_load_msg(from->stream->stream, seq, &msg);
+    if (r < 0)
+        return r;
+    bool any = strcmp(to->node->text, "any.d") == 0;
+    struct js_new_msg m = {.subject = any ? msg.subject : to->node->text,
+                           .subject_len = any ? msg.subject_len : strlen(to->node->text),
+                           .hdr = msg.hdr,
+                           .hdr_len = msg.hdr_len,
+                           .data = msg.data,
+                           .data_len = msg.data_len};
+    int err = 0;
+    if (js_stream_store_msgs(to->stream->stream, &m, 1, &err) != 1)
+        r = err;
+    js_msg_release(&msg);
+    /* On disk there before it leaves here. */
+    if (r == 0)
+        r = js_stream_sync(to->stream->stream);
+    if (r == 0) {
+        r = js_stream_remove_msg(from->stream->stream, seq);
+        if (r > 0)
+            jf_notify_msg(from->stream, seq);
+    }
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stream as a whole: new configurations, deleting, encoded states, backups and restoring. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/jetstore.h"
+
+struct fixture {
+    char dir[64];
+    struct js_store *store;
+    struct js_stream *s;
+    char why[300];
+};
+
+static int kek(void *ctx, const char *account, const char *context, uint8_t ret[32]) {
+    (void)ctx;
+    return js_kek_derive("k3y", 3, account, context, ret);
+}
+
+static void open_store(struct fixture *f, enum js_new_cipher cipher) {
+    struct js_store_options o = {.flags = JS_OPEN_RW | JS_OPEN_CREATE,
+                                 .sync = JS_SYNC_OS,
+                                 .cipher = cipher,
+                                 .key = cipher ? kek : NULL};
+
+    if (js_store_open(js_env_default(), f->dir, &o, &f->store, f->why, sizeof f->why) < 0)
+        fail_msg("%s", f->why);
+}
+
+static void begin(struct fixture *f, const char *config, enum js_new_cipher cipher) {
+    snprintf(f->dir, sizeof f->dir, "/tmp/jetfs-admin.XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    open_store(f, cipher);
+    if (js_store_create_stream(f->store, "$G", "S", config, f->why, sizeof f->why) < 0)
+        fail_msg("%s", f->why);
+    assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->s), 0);
+}
+
+static void reopen(struct fixture *f, enum js_new_cipher cipher, const char *name) {
+    js_stream_unref(f->s);
+    assert_int_equal(js_store_close(f->store), 0);
+    open_store(f, cipher);
+    assert_int_equal(js_store_get_stream(f->store, "$G", name, &f->s), 0);
+}
+
+static void end(struct fixture *f) {
+    char cmd[100];
+
+    js_stream_unref(f->s);
+    assert_int_equal(js_store_close(f->store), 0);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
+    assert_int_equal(system(cmd), 0);
+}
+
+static void store(struct fixture *f, const char *subject, int n) {
+    char text[32];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "payload %d", i);
+        assert_int_equal(js_stream_store_msg(f->s, subject, strlen(subject), NULL, 0,
+                                             (uint8_t *)text, strlen(text), NULL, NULL),
+                         0);
+    }
+}
+
+static struct js_stream_state state(struct fixture *f) {
+    struct js_stream_state st;
+
+    js_stream_get_state(f->s, &st);
+    return st;
+}
+
+static int update(struct fixture *f, const char *config) {
+    return js_stream_update_config(f->s, config, f->why, sizeof f->why);
+}
+
+static void limits_act_at_once(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"a.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "a.x", 30);
+    store(&f, "a.y", 10);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\",\"b\"],\"max_msgs_per_subject\":5}"), 0);
+    assert_int_equal(state(&f).msgs, 10);
+    assert_int_equal(state(&f).first_seq, 26);
+    store(&f, "b", 1);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\",\"b\"],\"max_msgs\":3}"), 0);
+    assert_int_equal(state(&f).msgs, 3);
+    reopen(&f, JS_CIPHER_NEW_NONE, "S");
+    assert_int_equal(state(&f).msgs, 3);
+    assert_non_null(strstr(js_stream_config_json(f.s), "\"max_msgs\":3"));
+    assert_int_equal(state(&f).last_seq, 41);
+    end(&f);
+}
+
+static void what_may_not_change(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"a.>\"],\"deny_delete\":true}", JS_CIPHER_NEW_NONE);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "T", "{\"subjects\":[\"t\"]}", f.why,
+                                            sizeof f.why),
+                     0);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "U", "{\"subjects\":[\"*\"]}", f.why,
+                                            sizeof f.why),
+                     JS_ERR_EXISTS);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"]}"), JS_ERR_NOT_PERMITTED);
+    assert_int_equal(
+        update(&f, "{\"subjects\":[\"a.>\"],\"deny_delete\":true,\"retention\":\"workqueue\"}"),
+        JS_ERR_NOT_PERMITTED);
+    assert_int_equal(update(&f, "{\"subjects\":[\"t\"],\"deny_delete\":true}"), JS_ERR_EXISTS);
+    assert_int_equal(update(&f, "{\"name\":\"X\"}"), JS_ERR_INVAL);
+    assert_int_equal(update(&f, "{"), JS_ERR_INVAL);
+    store(&f, "a.x", 2);
+    assert_int_equal(js_stream_remove_msg(f.s, 1), JS_ERR_NOT_PERMITTED);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"],\"deny_delete\":true,\"sealed\":true}"), 0);
+    assert_int_equal(js_stream_store_msg(f.s, "a.x", 3, NULL, 0, NULL, 0, NULL, NULL),
+                     JS_ERR_NOT_PERMITTED);
+    assert_int_equal(js_stream_purge(f.s, NULL), JS_ERR_NOT_PERMITTED);
+    end(&f);
+}
+
+static void deleted_streams_are_gone(void **unused) {
+    struct fixture f;
+    struct js_stream *s;
+
+    (void)unused;
+    begin(&f, NULL, JS_CIPHER_NEW_NONE);
+    store(&f, "S.x", 3);
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
+    assert_int_equal(js_stream_store_msg(f.s, "S.x", 3, NULL, 0, NULL, 0, NULL, NULL),
+                     JS_ERR_STORE_CLOSED);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &s), JS_ERR_NO_STREAM);
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), JS_ERR_NO_STREAM);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "S", NULL, f.why, sizeof f.why), 0);
+    end(&f);
+}
+
+struct bytes {
+    uint8_t *data;
+    size_t len;
+};
+
+static int take(void *ctx, const void *data, size_t len) {
+    struct bytes *b = ctx;
+
+    b->data = realloc(b->data, b->len + len + 1);
+    memcpy(b->data + b->len, data, len);
+    b->len += len;
+    return 0;
+}
+
+static void states_are_encoded(void **unused) {
+    struct js_decoded_state d;
+    struct bytes b = {0};
+    struct fixture f;
+    uint64_t num = 0;
+
+    (void)unused;
+    begin(&f, NULL, JS_CIPHER_NEW_NONE);
+    store(&f, "S.x", 10);
+    assert_int_equal(js_stream_remove_msg(f.s, 3), 1);
+    assert_int_equal(js_stream_remove_msg(f.s, 5), 1);
+    assert_int_equal(js_stream_skip_msgs(f.s, 0, 20000), 0);
+    store(&f, "S.x", 1);
+    assert_int_equal(js_stream_encoded_state(f.s, 7, take, &b), 0);
+    assert_true(b.len < 512);
+    assert_int_equal(js_decode_stream_state(js_env_default(), b.data, b.len, &d), 0);
+    assert_int_equal(d.msgs, 9);
+    assert_int_equal(d.failed, 7);
+    assert_int_equal(d.first_seq, 1);
+    assert_int_equal(d.last_seq, 20011);
+    assert_int_equal(d.num_deleted, 20002);
+    for (size_t i = 0; i < d.num_blocks; i++)
+        num += d.deleted[i].num;
+    assert_int_equal(num, 20002);
+    js_decoded_state_free(js_env_default(), &d);
+    /* What lacks an end, or has another head, is refused. */
+    assert_int_equal(js_decode_stream_state(js_env_default(), b.data, b.len - 1, &d),
+                     JS_ERR_CORRUPT);
+    b.data[1] = 9;
+    assert_int_equal(js_decode_stream_state(js_env_default(), b.data, b.len, &d),
+                     JS_ERR_BAD_STATE_ENCODING);
+    free(b.data);
+    end(&f);
+}
+
+static int to_file(void *ctx, const void *data, size_t len) {
+    return fwrite(data, 1, len, ctx) == len ? 0 : JS_ERR_IO;
+}
+
+static void backed_up_as(enum js_new_cipher from, enum js_new_cipher to, const char *name) {
+    struct js_stream_state a, b;
+    char path[100], got[100], consumer[] = "{\"ack_policy\":\"explicit\"}";
+    struct js_msg msg;
+    struct fixture f;
+
+    begin(&f, "{\"subjects\":[\"a.>\"]}", from);
+    store(&f, "a.x", 40);
+    if (from == JS_CIPHER_NEW_NONE)
+        assert_int_equal(js_stream_create_consumer(f.s, "c", consumer, f.why, sizeof f.why), 0);
+    assert_int_equal(js_stream_remove_msg(f.s, 1), 1);
+    assert_int_equal(js_stream_remove_msg(f.s, 17), 1);
+    assert_int_equal(js_stream_remove_msg(f.s, 40), 1);
+    a = state(&f);
+    snprintf(path, sizeof path, "%s.tar.s2", f.dir);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(js_stream_backup(f.s, JS_BACKUP_CONSUMERS | JS_BACKUP_CHECK, to_file, out), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(
+        js_store_restore(f.store, "$G", path, NULL, NULL, 0, f.why, sizeof f.why),
+        JS_ERR_EXISTS);
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
+    js_stream_unref(f.s);
+    assert_int_equal(js_store_close(f.store), 0);
+    open_store(&f, to);
+    if (js_store_restore(f.store, "$G", path, name, got, sizeof got, f.why, sizeof f.why) < 0)
+        fail_msg("%s", f.why);
+    assert_string_equal(got, name ? name : "S");
+    assert_int_equal(js_store_get_stream(f.store, "$G", got, &f.s), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(js_stream_scan(f.s), 0);
+        assert_int_equal(js_stream_health(f.s), JS_HEALTH_OK);
+        b = state(&f);
+        assert_int_equal(a.msgs, b.msgs);
+        assert_int_equal(a.first_seq, b.first_seq);
+        assert_int_equal(a.last_seq, b.last_seq);
+        assert_int_equal(a.num_deleted, b.num_deleted);
+        assert_int_equal(b.num_consumers, from == JS_CIPHER_NEW_NONE);
+        assert_int_equal(js_stream_load_msg(f.s, 39, &msg), 0);
+        assert_memory_equal(msg.data, "payload 38", 10);
+        js_msg_release(&msg);
+        assert_int_equal(js_stream_load_msg(f.s, 17, &msg), JS_ERR_DELETED_MSG);
+        reopen(&f, to, got);
+    }
+    store(&f, "a.y", 1);
+    assert_int_equal(state(&f).last_seq, 41);
+    assert_string_equal(js_stream_cipher(f.s), to == JS_CIPHER_NEW_NONE     ? "none"
+                                               : to == JS_CIPHER_NEW_CHACHA ? "chacha"
+                                                                            : "aes");
+    unlink(path);
+    end(&f);
+}
+
+static void backups_are_restored(void **unused) {
+    (void)unused;
+    backed_up_as(JS_CIPHER_NEW_NONE, JS_CIPHER_NEW_NONE, NULL);
+    backed_up_as(JS_CIPHER_NEW_NONE, JS_CIPHER_NEW_NONE, "OTHER");
+    backed_up_as(JS_CIPHER_NEW_CHACHA, JS_CIPHER_NEW_NONE, NULL);
+    backed_up_as(JS_CIPHER_NEW_AES, JS_CIPHER_NEW_CHACHA, NULL);
+    backed_up_as(JS_CIPHER_NEW_CHACHA, JS_CIPHER_NEW_AES, "OTHER");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
+        cmocka_unit_test(deleted_streams_are_gone), cmocka_unit_test(states_are_encoded),
+        cmocka_unit_test(backups_are_restored),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Administration through a mount: config.json, ctl, purging, moving, expected positions, TTLs.
+. "$(dirname "$0")/lib.sh"
+
+mkdir "$tmp/store"
+mount_at 1 "$tmp/store" -o allow_all
+mkdir "$m/A" "$m/B"
+a=$m/A b=$m/B
+
+# ---- config.json
+does "config.json says what there is" grep -q '"subjects"' "$a/config.json"
+does "a new one is taken" sh -c "echo '{\"subjects\":[\"a.>\"],\"max_msgs_per_subject\":100}' >$a/config.json"
+does "and is in force" grep -q '"a.>"' "$a/config.json"
+put() { # put TEXT FILE: cp tells what close says, a shell's redirection does not
+    printf '%s\n' "$1" >"$tmp/text"
+    cp "$tmp/text" "$2"
+}
+fails "Invalid" "nonsense is refused at close" put nonsense "$a/config.json"
+does "with the reason in errors.log" grep -q "config.json" "$m/.jetfs/errors.log"
+does "the old one stays" grep -q '"a.>"' "$a/config.json"
+fails "not permitted" "what may not change" put '{"subjects":["a.>"],"retention":"workqueue"}' "$a/config.json"
+fails "File exists" "subjects of another stream" put '{"subjects":["B"]}' "$a/config.json"
+echo '{"subjects":["a.>","c"],"max_msgs":50}' >"$tmp/new"
+does "editors write beside it" cp "$tmp/new" "$a/config.json.tmp"
+does "which can be read" cmp "$tmp/new" "$a/config.json.tmp"
+does "and rename it" mv "$a/config.json.tmp" "$a/config.json"
+does "it is in force" grep -q '"c"' "$a/config.json"
+fails "No such file" "the other name is gone" stat "$a/config.json.tmp"
+does "a bad one" sh -c "echo '{' >$a/config.json.bad"
+fails "itself" "is not renamed"  mv "$a/config.json.bad" "$a/config.json"
+does "and can be removed" rm "$a/config.json.bad"
+fails "not permitted" "other files are not made" touch "$a/file"
+
+# ---- publishing with conditions
+header() { # header NAME HEADER...: a message with headers for spool/
+    local name=$1
+    shift
+    printf 'NATS/1.0\r\n' >"$tmp/$name"
+    printf '%s\r\n' "$@" >>"$tmp/$name"
+    printf '\r\nbody' >>"$tmp/$name"
+}
+header m1.msg 'Nats-Msg-Id: one'
+does "a message with an id" cp "$tmp/m1.msg" "$a/spool/a.x/1.msg"
+does "the same again succeeds" cp "$tmp/m1.msg" "$a/spool/a.x/2.msg"
+is "$(ls "$a/seq" | wc -l)" 1 "and is stored once"
+header m2.msg 'Nats-Expected-Last-Sequence: 7'
+fails "Stale" "an expected sequence that is another" cp "$tmp/m2.msg" "$a/spool/a.x/3.msg"
+header m3.msg 'Nats-Expected-Last-Sequence: 1'
+does "one that is right" cp "$tmp/m3.msg" "$a/spool/a.x/4.msg"
+header m4.msg 'Nats-Expected-Last-Subject-Sequence: 0'
+fails "exists" "only if there is none" cp "$tmp/m4.msg" "$a/spool/a.x/5.msg"
+does "and there is none" cp "$tmp/m4.msg" "$a/spool/a.y/6.msg"
+header m5.msg 'Nats-TTL: 5s'
+fails "not permitted" "TTLs need allow_msg_ttl" cp "$tmp/m5.msg" "$a/spool/a.x/7.msg"
+
+# ---- purging
+for i in $(seq 10); do
+    echo "x$i" >>"$a/pub/a.x"
+    echo "y$i" >>"$a/pub/a.y.z"
+done
+is "$(wc -l <"$a/by-subject/a/x/own.log")" 12 "messages of a subject"
+does "rm own.log purges it" rm "$a/by-subject/a/x/own.log"
+is "$(find "$a/seq" -type f | wc -l)" 11 "what is left"
+does "rm all.log purges what lies below" rm "$a/by-subject/a/y/all.log"
+is "$(find "$a/seq" -type f | wc -l)" 0 "nothing is left"
+fails "not permitted" "all.log of the stream stays" rm "$a/all.log"
+
+# ---- ctl
+for i in $(seq 20); do
+    echo "l$i" >>"$a/pub/a.q"
+done
+ctl() { # ctl STREAM TEXT: writes, and prints the reply
+    python3 - "$1/ctl" "$2" <<'PY'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    os.write(fd, sys.argv[2].encode())
+except OSError as e:
+    print(e.strerror)
+    sys.exit(1)
+print(os.read(fd, 1000).decode().strip())
+PY
+}
+is "$(ctl "$a" 'purge subject=a.q keep=15
+')" "purged 5" "ctl purge"
+first=$(readlink "$a/first")
+seq=${first##*/}
+seq=$((10#$seq))
+does "ctl delete" sh -c "echo 'delete $seq' >$a/ctl"
+is "$(ctl "$a" "delete $seq
+")" "No such file or directory" "which was removed"
+does "ctl erase" sh -c "echo 'erase $((seq + 1))' >$a/ctl"
+does "ctl sync and rotate" sh -c "printf 'sync\nrotate\n' >$a/ctl"
+is "$(ctl "$a" dance)" "Invalid argument" "an unknown verb"
+is "$(ctl "$a" 'purge seq=x
+')" "Invalid argument" "a bad argument"
+is "$(find "$a/seq" -type f | wc -l)" 13 "what is left"
+last=$(readlink "$a/last")
+last=$((10#${last##*/}))
+does "ctl truncate" sh -c "echo 'truncate $((last - 3))' >$a/ctl"
+is "$(find "$a/seq" -type f | wc -l)" 10 "what is left"
+
+# ---- moving
+does "mv moves messages" sh -c "echo '{\"subjects\":[\"b.>\",\"a.>\"]}' >$b/config.json 2>/dev/null || true"
+echo '{"subjects":["b.>"]}' >"$b/config.json"
+n=$(ls "$a/seq" | head -1)
+want=$(cat "$a/seq/$n")
+does "mv into another stream's spool" mv "$a/seq/$n" "$b/spool/b.moved/"
+is "$(cat "$b/all.log")" "$want" "it is there"
+fails "No such file" "and not here" stat "$a/seq/$n"
+n=$(ls "$a/full" | head -1)
+fails "No such file\|No such" "a subject that is not covered" mv "$a/full/$n" "$b/spool/any.d/"
+does "then it stays" stat "$a/full/$n"
+
+# ---- sealed
+does "ctl seal" sh -c "echo seal >$b/ctl"
+fails "Read-only\|not permitted" "nothing is stored any more" sh -c "echo x >$b/pub/b.x"
+fails "not permitted" "nor removed" sh -c "rm $b/seq/*1"
+unmount "$m"
+
+# ---- without permission
+mount_at 1 "$tmp/store" -o rw
+a=$m/A
+fails "not permitted" "config.json needs allow_admin" sh -c "echo '{}' >$a/config.json"
+fails "not permitted" "purging needs allow_delete" rm "$a/by-subject/a/q/all.log"
+is "$(ctl "$a" purge)" "Operation not permitted" "ctl purge, too"
+does "ctl sync does not" sh -c "echo sync >$a/ctl"
+unmount "$m"
+mount_at 1 "$tmp/store"
+fails "Read-only" "a read-only mount changes nothing" sh -c "echo sync >$m/A/ctl"
+unmount "$m"
+
+# ---- encrypted, and expiry
+mkdir "$tmp/enc"
+printf 'secret' >"$tmp/key"
+mount_at 2 "$tmp/enc" -o allow_all,cipher=chacha,key_file="$tmp/key"
+mkdir "$m/E"
+echo '{"subjects":["e"],"max_age":300000000}' >"$m/E/config.json"
+for i in 1 2 3; do
+    echo "secret text $i" >>"$m/E/pub/e"
+done
+is "$(grep -c secret "$m/E/all.log")" 3 "an encrypted stream is written and read"
+does "on disk nothing is readable" sh -c "! grep -r 'secret text' $tmp/enc"
+await sh -c "[ \"\$(ls $m/E/seq | wc -l)\" = 0 ]"
+ok $? "max_age takes messages out"
+unmount "$m"
+does "verify" "$jetfs" verify "$tmp/enc" --key-file "$tmp/key"
+does "verify the other" "$jetfs" verify "$tmp/store"
+finish
