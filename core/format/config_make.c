@@ -194,7 +194,8 @@ static int put_word(struct maker *m, const char *key, const char *const *words) 
 static int put_limit(struct maker *m, const char *key, int64_t max) {
     int64_t v = js_field_int(&m->user, key, -1);
 
-    if (v == 0)
+    /* As servers do. */
+    if (v == 0 || (v < 0 && strcmp(key, "max_msgs_per_subject") == 0))
         v = -1;
     if (v < -1 || v > max)
         return REFUSE(m, "\"%s\" is out of range", key);

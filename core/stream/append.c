@@ -85,6 +85,10 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
         js_rules_stored_plain(s);
     if (r == 0)
         r = js_limits_subject(s, w, m, gone);
+    if (r < 0 && w->undone) {
+        w->undone--; /* this one, which nobody counts yet */
+        return r;
+    }
     /* The message is stored, whatever became of the old ones. */
     return s->write_error ? r : 0;
 }
@@ -118,7 +122,8 @@ ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, 
             done += r == 0;
         }
         int f = js_writer_settle(stream, w);
-        done = without_undone(msgs, done, w->undone);
+        /* Not undone is what is to be tried again: nobody knows yet. */
+        done = f < 0 && !w->undone ? 0 : without_undone(msgs, done, w->undone);
         if (r == 0 || done < n)
             r = f < 0 ? f : r;
         if (f == 0 && js_limits_total(stream, w, &gone) < 0 && stream->write_error)
@@ -196,7 +201,7 @@ static int store_raw(struct js_stream *s, struct js_writer *w, struct js_new_msg
     r = js_rules_stored(s, w, m, &v, gone);
     if (r == 0)
         r = js_limits_subject(s, w, m, gone);
-    return s->write_error ? r : 0;
+    return s->write_error || w->undone ? r : 0;
 }
 
 int js_stream_store_raw_msg(struct js_stream *stream, struct js_new_msg *msg, js_seq_t seq,
@@ -206,6 +211,8 @@ int js_stream_store_raw_msg(struct js_stream *stream, struct js_new_msg *msg, js
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
+    if (r == 0)
+        w->undone = 0;
     if (r == 0)
         r = store_raw(stream, w, msg, seq, time, check_discard_new, &gone);
     if (r == 0)

@@ -141,6 +141,9 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     if (how->cut && seq > how->cut_seq)
         return 0;
     if (sr->seq & JS_SEQ_TOMBSTONE) {
+        /* The record it names is lost; its sequence may be given out again. */
+        if (how->quarantine && seq > rw->s->last_seq)
+            return 0;
         if (how->drop_dead && !(seq >= rw->s->first_seq && seq < rw->b->search_first) &&
             seq != rw->s->last_seq)
             return 0;
@@ -163,7 +166,7 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
             return JS_ERR_NOMEM;
         int r = rw->s->env->rand->fill(rw->s->env->rand->ctx, fill.data, n);
         if (r >= 0)
-            js_record_encode(p, seq | JS_SEQ_ERASED, 0, "", 0, NULL, 0, fill.data, n,
+            js_record_encode(p, seq | JS_SEQ_ERASED, rec.time, "", 0, NULL, 0, fill.data, n,
                              &rw->b->hash_key);
         js_buf_done(&fill);
         if (r < 0)

@@ -32,13 +32,13 @@ static int erase(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct 
         r = js_writer_release(s, w);
     if (r == 0)
         r = js_block_warm(s, index) ? JS_ERR_STALE : 0;
-    if (r == 0)
-        r = js_block_rewrite(s, index, &how, NULL);
-    if (r == 0) {
-        js_writer_touched(s, w);
-        r = js_take_out(s, w, index, seq, gone);
-    }
-    return r;
+    if (r < 0)
+        return r;
+    /* The tombstone is on disk: the message is gone whatever becomes of its bytes. */
+    r = js_block_rewrite(s, index, &how, NULL);
+    js_writer_touched(s, w);
+    int t = js_take_out(s, w, index, seq, gone);
+    return r < 0 ? r : t;
 }
 
 int js_stream_erase_msg(struct js_stream *stream, js_seq_t seq) {

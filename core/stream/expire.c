@@ -11,9 +11,19 @@
 #define SECOND   INT64_C(1000000000)
 #define FLOOR    INT64_C(250000000) /* two looks are at least so far apart */
 
+static bool has_times(const struct js_stream *s) {
+    return s->config.max_age > 0 || s->config.allow_msg_ttl;
+}
+
+/* Limits are looked at once: the configuration may have been changed while nobody had it open. */
+static bool has_limits(const struct js_stream *s) {
+    return s->config.max_msgs_per_subject > 0 ||
+           (s->config.discard == 'o' && (s->config.max_msgs > 0 || s->config.max_bytes > 0));
+}
+
 static bool concerned(const struct js_stream *s) {
     return s->rw && !s->no_expire && s->has_config && !s->write_error && !s->unwritable && !s->gone &&
-           !s->config.sealed && (s->config.max_age > 0 || s->config.allow_msg_ttl);
+           !s->config.sealed && (has_times(s) || (!s->expire_looked && has_limits(s)));
 }
 
 js_time_t js_stream_expire_deadline(struct js_stream *s) {
@@ -185,9 +195,8 @@ static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now,
         i += r == 1;
     }
     if (r >= 0) {
-        r = js_move_first(s);
-        if (r == 0)
-            r = js_retire_empty(s, w);
+        js_move_first(s);
+        r = js_retire_empty(s, w);
     }
     return r < 0 ? r : 0;
 }
@@ -196,8 +205,8 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
     js_time_t next = 0;
     int r = s->config.allow_msg_ttl ? js_ttl_load(s) : 0;
 
-    if (r == 0 && !s->expire_looked)
-        r = js_limits_total(s, w, gone);
+    if (r == 0 && !s->expire_looked && js_stream_over_limits(s))
+        r = js_limits_all(s, w, gone);
     if (r == 0 && s->config.max_age > 0)
         r = expire_age(s, w, now, gone, &next);
     js_seq_t seq;
@@ -219,7 +228,8 @@ int js_stream_expire_due(struct js_stream *s, js_time_t now) {
 
     pthread_rwlock_wrlock(&s->lock);
     js_seq_t before = s->last_seq;
-    int r = concerned(s) ? js_writer_open(s, &w) : JS_ERR_READ_ONLY;
+    bool due = concerned(s) && (has_times(s) || js_stream_over_limits(s));
+    int r = due ? js_writer_open(s, &w) : JS_ERR_READ_ONLY;
     if (r < 0) {
         /* What cannot be written does not expire, and nobody asked for anything. */
         s->expire_next = INT64_MAX;

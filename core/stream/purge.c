@@ -38,9 +38,13 @@ int js_purge_all(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
     int r = 0;
 
     gone->tell = true;
-    if (s->last_seq == 0)
+    if (s->last_seq == 0) {
+        s->first_seq = 1;
         return 0;
-    r = js_writer_roll(s, w);
+    }
+    r = js_graves_reserve(s, old);
+    if (r == 0)
+        r = js_writer_roll(s, w);
     if (r == 0)
         r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
     if (r == 0)
@@ -53,9 +57,8 @@ int js_purge_all(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
     gone->seq = s->first_seq;
     gone->msgs += s->msgs;
     gone->bytes += s->bytes;
-    for (size_t i = 0; i < old && r == 0; i++)
-        r = js_stream_bury(s, 0);
-    /* Out of memory for the list: the rest stays, without messages that count. */
+    for (size_t i = 0; i < old; i++)
+        (void)js_stream_bury(s, 0); /* there is room for its number */
     js_subjects_forget_msgs(&s->subjects);
     s->msgs = s->bytes = s->lost = 0;
     s->first_seq = s->last_seq + 1;
@@ -63,7 +66,7 @@ int js_purge_all(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
     s->first_time_stale = false;
     s->removals++;
     js_writer_touched(s, w);
-    return r;
+    return 0;
 }
 
 /* Sequences of the matches below a bound, oldest first, at most max. */
@@ -141,13 +144,17 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
         r = add_seq(&l, q);
     }
     bool newest = index + 1 == s->num_blocks;
-    bool rewrite = !newest && !s->backing_up && b->raw_size > COMPACT_MIN && 2 * (b->bytes - freed) < b->raw_size &&
-                   b->bytes > freed;
+    bool rewrite = !s->backing_up && b->raw_size > COMPACT_MIN &&
+                   2 * (b->bytes - freed) < b->raw_size && b->bytes > freed;
+    /* Its file is replaced; the writer opens the new one. */
+    if (r == 0 && rewrite && newest)
+        r = js_writer_release(s, w);
     if (r == 0 && l.count)
         r = js_remove_seqs(s, w, l.list, l.count, !rewrite, gone);
     js_free(s->env, l.list);
     if (r >= 0 && rewrite) {
-        struct js_rewrite how = {.drop_dead = true, .compression = js_stream_compression(s)};
+        struct js_rewrite how = {.drop_dead = true,
+                                 .compression = newest ? 'n' : js_stream_compression(s)};
         r = js_block_rewrite(s, index, &how, NULL);
     }
     return r < 0 ? r : 0;
@@ -181,14 +188,10 @@ int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
         r = js_drop_block_msgs(s, i, gone);
     if (r == 0)
         r = cut_head(s, w, index, seq, gone);
-    if (r == 0) {
-        if (s->first_seq < seq)
-            s->first_seq = seq;
-        r = js_move_first(s);
-    }
-    if (r == 0)
-        r = js_retire_empty(s, w);
-    return r;
+    if (r == 0 && s->first_seq < seq)
+        s->first_seq = seq;
+    js_move_first(s);
+    return r < 0 ? r : js_retire_empty(s, w);
 }
 
 int js_stream_purge(struct js_stream *stream, uint64_t *ret_n) {

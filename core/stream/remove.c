@@ -12,22 +12,36 @@ static js_time_t tomb_time(const struct js_stream *s, const struct js_block *b, 
     return b->max_time;
 }
 
-int js_move_first(struct js_stream *s) {
-    struct js_place at = {0};
-    js_seq_t from = s->first_seq;
-    int r = js_stream_slot_from(s, from, true, &at);
+/* The first message from seq on, be it damaged. No block is read: 0 = none. */
+static js_seq_t first_from(const struct js_stream *s, js_seq_t seq) {
+    size_t i;
 
-    if (r == 0) {
-        s->first_seq = s->last_seq + 1;
-        s->first_time = 0;
-        s->first_time_stale = false;
-    } else if (r == 1) {
-        s->first_seq = js_place_seq(&at);
-        s->first_time_stale = true;
-        r = 0;
+    if (!js_stream_block_of(s, seq, &i))
+        i = 0;
+    for (; i < s->num_blocks; i++) {
+        const struct js_block *b = s->blocks[i];
+        if (b->cold) {
+            js_seq_t q = b->cold->first > seq ? b->cold->first : seq;
+            while (b->msgs && q <= b->cold->upto) {
+                if (js_cold_lives(b->cold, q))
+                    return q;
+                q++;
+            }
+        } else if (b->slots) {
+            for (uint32_t k = js_slots_lower(b->slots, seq); k < b->slots->count; k++)
+                if (b->slots->at[k].len != 0)
+                    return js_slot_seq(b->slots, k);
+        }
     }
-    js_place_done(s, &at);
-    return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
+    return 0;
+}
+
+void js_move_first(struct js_stream *s) {
+    js_seq_t first = first_from(s, s->first_seq);
+
+    s->first_seq = first ? first : s->last_seq + 1;
+    s->first_time = 0;
+    s->first_time_stale = first != 0;
 }
 
 /* Nothing to be kept in a block's file? Damage is, and tombstones for earlier blocks are. */
@@ -40,25 +54,28 @@ static bool disposable(const struct js_stream *s, const struct js_block *b) {
     return b->tomb_top < s->first_seq;
 }
 
-static int add_grave(struct js_stream *s, uint32_t number) {
-    if (s->num_graves == s->cap_graves) {
-        size_t cap = s->cap_graves ? s->cap_graves * 2 : 16;
-        uint32_t *p = js_realloc_array(s->env, s->graves, cap, sizeof *p);
-        if (!p)
-            return JS_ERR_NOMEM;
-        s->graves = p;
-        s->cap_graves = cap;
-    }
-    s->graves[s->num_graves++] = number;
+int js_graves_reserve(struct js_stream *s, size_t more) {
+    size_t cap = s->cap_graves ? s->cap_graves : 16;
+
+    while (cap < s->num_graves + more)
+        cap *= 2;
+    if (s->graves && cap == s->cap_graves)
+        return 0;
+    uint32_t *p = js_realloc_array(s->env, s->graves, cap, sizeof *p);
+    if (!p)
+        return JS_ERR_NOMEM;
+    s->graves = p;
+    s->cap_graves = cap;
     return 0;
 }
 
 int js_stream_bury(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
-    int r = add_grave(s, b->number);
+    int r = js_graves_reserve(s, 1);
 
     if (r < 0)
         return r;
+    s->graves[s->num_graves++] = b->number;
     if (s->min_block <= b->number)
         s->min_block = b->number + 1;
     js_cache_drop(s->cache, s->identity, b->number);
@@ -139,8 +156,8 @@ int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t
     gone->msgs += msgs - s->msgs;
     gone->bytes += bytes - s->bytes;
     if (seq == s->first_seq)
-        r = js_move_first(s);
-    if (r == 0 && b->msgs == 0)
+        js_move_first(s);
+    if (b->msgs == 0)
         r = retire_block(s, w, index);
     return r < 0 ? r : 1;
 }

@@ -27,8 +27,10 @@ int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seq
 int js_drop_block_msgs(struct js_stream *s, size_t index, struct js_gone *gone);
 /* Lets empty blocks go that nothing needs; their files are unlinked at the next sync. */
 int js_retire_empty(struct js_stream *s, struct js_writer *w);
+/* Makes js_stream_bury() sure to succeed so many times. */
+int js_graves_reserve(struct js_stream *s, size_t more);
 /* FirstSeq after removals. */
-int js_move_first(struct js_stream *s);
+void js_move_first(struct js_stream *s);
 /* Ends a writing call like js_stream_end_write, then tells what left. */
 int js_stream_end_removal(struct js_stream *s, int r, struct js_gone *gone);
 

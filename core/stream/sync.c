@@ -5,6 +5,7 @@
  * read-only until it is opened again: after a failed sync nobody knows what a second one would mean.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "core/base/file.h"
@@ -27,8 +28,8 @@ void js_syncer_done(struct js_syncer *syncer) {
 
 /* What one sync has to cover. */
 struct job {
-    struct js_wfile *files[JS_MAX_UNSYNCED + 1];
-    size_t num_files;
+    struct js_wfile *file;
+    uint32_t from, to; /* numbers of earlier blocks; 0 = none */
     uint32_t *graves;
     size_t num_graves;
     bool dir;
@@ -42,27 +43,30 @@ static void drop_file(struct js_stream *s, struct js_wfile *f) {
     }
 }
 
+static void take_graves(struct js_stream *s, struct job *job) {
+    *job = (struct job){.graves = s->graves, .num_graves = s->num_graves};
+    /* An index that lists what is about to go would call it lost. */
+    (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
+    js_writer_outdated(s, s->writer);
+    s->graves = NULL;
+    s->num_graves = s->cap_graves = 0;
+}
+
 /* Takes over what is to be synced; lock held for writing. */
 static void take_job(struct js_stream *s, struct job *job) {
     struct js_writer *w = s->writer;
 
-    *job = (struct job){.gen = w->gen, .dir = w->dir_dirty};
-    if (s->num_graves && !s->backing_up) {
-        /* An index that lists what is about to go would call it lost. */
-        (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
-        w->changed = true;
-        job->graves = s->graves;
-        job->num_graves = s->num_graves;
-        job->dir = true;
-        s->graves = NULL;
-        s->num_graves = s->cap_graves = 0;
-    }
-    for (size_t i = 0; i < w->num_unsynced; i++)
-        job->files[job->num_files++] = w->unsynced[i];
-    w->num_unsynced = 0;
+    *job = (struct job){0};
+    if (s->num_graves && !s->backing_up)
+        take_graves(s, job);
+    job->gen = w->gen;
+    job->dir = w->dir_dirty || job->num_graves;
+    job->from = w->unsynced_from;
+    job->to = w->unsynced_to;
+    w->unsynced_from = w->unsynced_to = 0;
     if (w->dirty && w->file) {
         atomic_fetch_add_explicit(&w->file->refs, 1, memory_order_relaxed);
-        job->files[job->num_files++] = w->file;
+        job->file = w->file;
     }
     w->dirty = w->dir_dirty = false;
 }
@@ -86,23 +90,55 @@ static int unlink_block(struct js_stream *s, uint32_t number) {
     return r;
 }
 
+/* Oldest first. */
+static int unlink_graves(struct js_stream *s, struct job *job) {
+    int r = 0;
+
+    for (size_t i = 0; i < job->num_graves && r >= 0; i++)
+        r = unlink_block(s, job->graves[i]);
+    js_free(s->env, job->graves);
+    job->graves = NULL;
+    job->num_graves = 0;
+    return r;
+}
+
+/* A block that was rolled before it was synced. */
+static int sync_block(struct js_stream *s, uint32_t number) {
+    const struct js_io *io = s->env->io;
+    char name[24];
+
+    snprintf(name, sizeof name, "%u.blk", number);
+    int fd = io->open_file(io->ctx, s->files.msgs_fd, name, O_RDONLY, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int r = io->fdatasync(io->ctx, fd);
+    io->close(io->ctx, fd);
+    return r;
+}
+
 static int do_job(struct js_stream *s, struct job *job) {
     const struct js_io *io = s->env->io;
     int r = 0;
 
-    for (size_t i = 0; i < job->num_files; i++) {
-        if (r == 0)
-            r = io->fdatasync(io->ctx, job->files[i]->fd);
-        drop_file(s, job->files[i]);
+    for (uint32_t n = job->from; n && n <= job->to && r >= 0; n++)
+        r = sync_block(s, n);
+    if (job->file) {
+        if (r >= 0)
+            r = io->fdatasync(io->ctx, job->file->fd);
+        drop_file(s, job->file);
     }
+    if (r > 0)
+        r = 0;
     if (r == 0 && job->dir)
         r = io->fsync(io->ctx, s->files.msgs_fd);
-    /* What says where the stream stands is on disk: blocks that hold nothing may go, oldest first. */
-    for (size_t i = 0; i < job->num_graves && r >= 0; i++)
-        r = unlink_block(s, job->graves[i]);
-    if (r >= 0 && job->num_graves)
+    /* What says where the stream stands is on disk: blocks that hold nothing may go. */
+    bool buried = job->num_graves != 0;
+    if (r >= 0)
+        r = unlink_graves(s, job);
+    else
+        js_free(s->env, job->graves);
+    if (r >= 0 && buried)
         r = io->fsync(io->ctx, s->files.msgs_fd);
-    js_free(s->env, job->graves);
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
@@ -182,6 +218,15 @@ int js_stream_end_write(struct js_stream *stream, int r) {
         if (r >= 0 && f < 0)
             r = f;
         gen = w->gen;
+    }
+    /* Nothing is promised, but what is gone should not fill the disk until the stream is closed. */
+    if (w && stream->sync_mode == JS_SYNC_OS && stream->num_graves && !stream->backing_up &&
+        !stream->write_error && w->buf.len == 0) {
+        struct job job;
+        take_graves(stream, &job);
+        int f = unlink_graves(stream, &job);
+        if (f < 0)
+            r = r < 0 ? r : js_stream_fail_writes(stream, js_err_from_errno(-f));
     }
     bool sync = w && stream->sync_mode == JS_SYNC_ALWAYS && (w->dirty || w->dir_dirty);
     /* A sync that runs may cover what this call wrote without being over yet. */

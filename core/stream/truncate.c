@@ -9,6 +9,7 @@
 
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
+#include "core/stream/remove.h"
 #include "core/stream/rules.h"
 
 static int unlink_index(struct js_stream *s) {
@@ -67,6 +68,8 @@ static int drop_newest(struct js_stream *s) {
 static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone) {
     int r = js_writer_release(s, w);
 
+    if (r == 0)
+        r = js_graves_reserve(s, s->num_blocks);
     if (r == 0 && s->files.msgs_fd >= 0)
         r = unlink_index(s);
     gone->msgs += s->msgs;
@@ -123,6 +126,18 @@ static js_time_t time_at(struct js_stream *s, js_seq_t seq) {
     return t;
 }
 
+/* A block of its own says where the stream ends: in one with messages the records do. Before the cut, so
+ * that a crash between leaves the longer stream. */
+static int put_end(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_time_t time) {
+    int r = js_writer_roll(s, w);
+
+    if (r == 0)
+        r = js_writer_put_mark(s, w, seq | JS_SEQ_TOMBSTONE, time);
+    if (r == 0)
+        r = js_writer_sync_locked(s, w);
+    return r;
+}
+
 static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
                        struct js_gone *gone) {
     struct js_tombs tombs = {.env = s->env};
@@ -132,6 +147,8 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
 
     if (r == 0)
         r = js_writer_release(s, w);
+    if (r == 0)
+        r = js_graves_reserve(s, s->num_blocks);
     if (r == 0)
         r = unlink_index(s);
     if (r < 0 || !js_stream_block_of(s, seq, &index))
@@ -153,22 +170,25 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         r = drop_newest(s);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
+    if (r == 0 && there != 1)
+        r = put_end(s, w, seq, cut_time);
     if (r == 0)
         r = drop_tail(s, index, seq, gone);
     if (r == 0) {
-        struct js_tomb end = {.seq = seq, .time = cut_time};
         struct js_rewrite cut = {.cut = true, .cut_seq = seq, .compression = 'n'};
         struct js_block *b = s->blocks[index];
-        if (there != 1) {
-            cut.tombs = &end;
-            cut.num_tombs = 1;
-        }
         s->last_seq = seq;
         r = js_block_rewrite(s, index, &cut, NULL);
         b->pos_last = seq;
         b->pos_last_time = cut_time;
         if (b->max_time > cut_time)
             b->max_time = b->reach_time = cut_time;
+        if (r == 0 && there != 1) {
+            b = s->blocks[index + 1];
+            b->pos_last = seq;
+            b->pos_last_time = cut_time;
+            b->search_first = seq + 1;
+        }
     }
     js_free(s->env, tombs.list);
     if (r < 0)
@@ -179,7 +199,8 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
     js_writer_touched(s, w);
     if (s->first_seq > seq + 1)
         s->first_seq = seq + 1;
-    return js_move_first(s);
+    js_move_first(s);
+    return 0;
 }
 
 int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
@@ -196,6 +217,8 @@ int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
         r = js_stream_scan_locked(stream);
         if (r == 0 && seq == 0) {
             r = reset(stream, w, &gone);
+            /* No file could tell it after a restart. */
+            stream->last_time = 0;
         } else if (r == 0 && (stream->msgs == 0 || seq < stream->first_seq)) {
             /* Nothing of it is there: an empty stream at that place. */
             r = reset(stream, w, &gone);

@@ -109,8 +109,6 @@ void js_writer_free(struct js_stream *s) {
     if (!w)
         return;
     wfile_unref(s, w->file);
-    for (size_t i = 0; i < w->num_unsynced; i++)
-        wfile_unref(s, w->unsynced[i]);
     js_buf_done(&w->buf);
     js_buf_done(&w->cipher);
     js_free(s->env, w->recs);
@@ -183,29 +181,39 @@ static int open_last(struct js_stream *s, struct js_writer *w) {
     return 0;
 }
 
-/* Lets go of the block; its data is synced later if it has to be. */
+/* What is in the block before must not get to the disk after what is in the next one: what a crash
+ * takes is the end of a stream, not its middle. */
+static int sync_in_order(struct js_stream *s, struct js_writer *w, struct js_wfile *f) {
+    const struct js_io *io = s->env->io;
+    int r = io->fdatasync(io->ctx, f->fd);
+
+    if (r >= 0 && w->dir_dirty)
+        r = io->fsync(io->ctx, s->files.msgs_fd);
+    if (r < 0)
+        return js_stream_fail_writes(s, js_err_from_errno(-r));
+    w->dir_dirty = false;
+    return 0;
+}
+
+/* Lets go of the block. Its data is synced now, or later if it has to be. */
 static int let_go(struct js_stream *s, struct js_writer *w) {
     struct js_wfile *f = w->file;
     int r = 0;
 
     if (!f)
         return 0;
+    uint32_t number = w->block->number;
     w->file = NULL;
     w->block = NULL;
-    if (!w->dirty || s->sync_mode == JS_SYNC_OS) {
-        wfile_unref(s, f);
-        return 0;
+    if (w->dirty && (s->sync_mode == JS_SYNC_ALWAYS || s->sync_mode == JS_SYNC_CLOSE)) {
+        r = sync_in_order(s, w, f);
+    } else if (w->dirty) {
+        /* By number: who asks for a sync opens it again. */
+        if (!w->unsynced_from)
+            w->unsynced_from = number;
+        w->unsynced_to = number;
     }
-    if (w->num_unsynced == JS_MAX_UNSYNCED) {
-        /* Too many wait: the oldest one now. */
-        r = s->env->io->fdatasync(s->env->io->ctx, w->unsynced[0]->fd);
-        if (r < 0)
-            r = js_stream_fail_writes(s, js_err_from_errno(-r));
-        wfile_unref(s, w->unsynced[0]);
-        memmove(w->unsynced, w->unsynced + 1, (JS_MAX_UNSYNCED - 1) * sizeof *w->unsynced);
-        w->num_unsynced--;
-    }
-    w->unsynced[w->num_unsynced++] = f;
+    wfile_unref(s, f);
     return r;
 }
 
@@ -301,9 +309,9 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
 
 /* Room for a record of this length in buffer and block. */
 static int provide(struct js_stream *s, struct js_writer *w, uint32_t need) {
-    int r = 0;
+    int r = w->stuck ? js_writer_flush(s, w) : 0;
 
-    if (!w->file)
+    if (r == 0 && !w->file)
         r = open_block(s, w);
     if (r < 0)
         return r;
@@ -494,8 +502,12 @@ int js_writer_flush(struct js_stream *s, struct js_writer *w) {
         r = js_file_write(s->env, w->file->fd, bytes, w->buf.len, w->length, NULL);
     if (r < 0) {
         int c = wrote ? s->env->io->truncate(s->env->io->ctx, w->file->fd, w->length) : 0;
-        if (c < 0 || w->promised)
+        if (c < 0)
             js_stream_fail_writes(s, r);
+        /* What callers were told stays in the buffer, and nothing is added to it until it is out. */
+        w->stuck = w->promised;
+        if (w->promised)
+            return r;
         undo(s, w);
     } else {
         w->length += w->buf.len;
@@ -504,7 +516,7 @@ int js_writer_flush(struct js_stream *s, struct js_writer *w) {
         w->num_recs = 0;
         js_writer_touched(s, w);
     }
-    w->promised = false;
+    w->promised = w->stuck = false;
     w->buffered_since = 0;
     return r;
 }

@@ -5,9 +5,9 @@
  *
  * A record is encoded into the buffer and told to the index at once; who reads it before it is in the
  * file gets it from the buffer. A write that fails is undone: the file is cut back, and the index
- * forgets the buffer's records. If that cannot be done, or if callers were told already that their
- * messages are stored (asynchronous flush), or if a sync fails, the stream is read-only until it is
- * opened again.
+ * forgets the buffer's records. If callers were told already that their messages are stored
+ * (asynchronous flush) they stay in the buffer, and the write is tried again. If the file cannot be cut
+ * back, or if a sync fails, the stream is read-only until it is opened again.
  *
  * A block that is damaged, torn, compressed or not readable is never appended to: a new one is begun
  * behind it.
@@ -45,8 +45,6 @@ struct js_writer_base {
     bool first_time_stale;
 };
 
-#define JS_MAX_UNSYNCED 64
-
 struct js_writer {
     struct js_wfile *file; /* of the last block; NULL = not open */
     struct js_block *block; /* the one file belongs to */
@@ -58,11 +56,11 @@ struct js_writer {
     size_t num_recs, cap_recs;
     struct js_writer_base base;
     bool async;      /* the buffer may stay when a call returns */
-    bool promised;   /* it holds what callers were told to be stored */
+    bool promised;   /* it holds what callers were told to be stored, or that something is gone */
+    bool stuck;      /* and could not be written; to be tried again */
     size_t undone;   /* messages that failed writes took back since the caller set it to 0 */
     js_time_t buffered_since; /* monotonic clock; 0 = nothing buffered */
-    struct js_wfile *unsynced[JS_MAX_UNSYNCED]; /* earlier blocks whose data may not be on disk */
-    size_t num_unsynced;
+    uint32_t unsynced_from, unsynced_to; /* earlier blocks whose data may not be on disk; 0 = none */
     bool dirty;      /* data not synced */
     bool dir_dirty;  /* names in msgs/ changed and the directory was not synced */
     bool changed;    /* index.db is out of date */

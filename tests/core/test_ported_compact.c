@@ -284,7 +284,12 @@ PORTED(test_store_truncate_cleans_up_dmap) {
         assert_int_equal(js_stream_truncate(p->stream, t), 0);
         PT_STATE(p, t, t, t);
         assert_string_equal(pt_deleted(p), "");
-        pt_same_everywhere(p);
+        if (t) {
+            pt_same_everywhere(p);
+        } else { /* the time of an empty stream's end is written nowhere */
+            pt_restart(p);
+            PT_STATE(p, 0, 0, 0);
+        }
     }
 }
 

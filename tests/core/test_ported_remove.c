@@ -263,14 +263,10 @@ PORTED(test_file_store_remove_msg_block_last) {
     pt_open(p, "", 0);
     pt_store(p, "test", "");
     pt_restart(p);
-    struct pt_kept first = pt_keep_file(p, "msgs/1.blk");
+    /* The peer begins a new block; ours keeps the tombstone in the one that it would delete. */
     pt_remove(p, 1);
-    assert_true(pt_has_file(p, "msgs/2.blk"));
-    assert_false(pt_has_file(p, "msgs/1.blk"));
-    pt_close(p);
-    pt_put_back(p, "msgs/1.blk", &first);
-    pt_remove_file(p, "msgs/index.db");
-    pt_reopen(p);
+    PT_STATE(p, 0, 2, 1);
+    pt_restart_without_index(p);
     PT_STATE(p, 0, 2, 1);
     assert_int_equal(pt_store(p, "test", ""), 2);
     pt_same_everywhere(p);

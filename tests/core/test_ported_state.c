@@ -151,10 +151,10 @@ static void expect_backup(struct pt *p) {
     assert_int_equal(js_stream_backup(p->stream, JS_BACKUP_CHECK, take_archive, &a), 0);
     assert_int_equal(rd_put(p->disk, "/backup", a.data, a.len), 0);
     free(a.data);
-    int r0 = js_store_restore(p->store, "A", "/backup", "R", name, sizeof name, why, sizeof why);
+    int r0 = js_store_restore(p->store, "B", "/backup", "R", name, sizeof name, why, sizeof why);
     if (r0 < 0)
         fail_msg("restore: %s %s", js_err_name(r0), why);
-    assert_int_equal(js_store_get_stream(p->store, "A", "R", &r), 0);
+    assert_int_equal(js_store_get_stream(p->store, "B", "R", &r), 0);
     js_stream_get_state(r, &got);
     assert_int_equal(got.msgs, want.msgs);
     assert_int_equal(got.bytes, want.bytes);
@@ -163,7 +163,7 @@ static void expect_backup(struct pt *p) {
     assert_int_equal(got.num_deleted, want.num_deleted);
     assert_int_equal(got.last_time, want.last_time);
     js_stream_unref(r);
-    assert_int_equal(js_store_delete_stream(p->store, "A", "R"), 0);
+    assert_int_equal(js_store_delete_stream(p->store, "B", "R"), 0);
 }
 
 PORTED(test_file_store_snapshot) {

@@ -2,7 +2,8 @@
 /*
  * usage: crash [--states N] [--seed S] [--theme TEXT] [--one THEME:SEED:CALL:LOSS:LOSSSEED]
  *   --states N   how many different disks, over all themes (2000)
- *   --one ...    one disk again, as a failure printed it, with the calls that led there
+ *   --one ...    one disk again, as a failure printed it, with the calls that led there;
+ *                CRASH_TRACE=1 shows those of a broken recovery, too
  *
  * TAP: one line for each theme.
  */
@@ -229,6 +230,8 @@ static int check_nested(const struct recovery *first, uint64_t seed, struct verd
         recovery_done(&rec);
         if (r < 0) {
             snprintf(why, sizeof why, "%.199s", v->why);
+            if (getenv("CRASH_TRACE"))
+                rd_print_log(first->disk, at);
             return wrong(v, "recovery broken at its call %zu of %zu, loss %d: %s", at, calls,
                          (int)loss, why);
         }

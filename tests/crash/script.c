@@ -239,6 +239,8 @@ int script_begin(struct script *sc, const struct theme *theme, uint64_t seed) {
     char text[160] = "";
 
     *sc = (struct script){.theme = theme, .seed = seed, .rng = seed, .disk = rd_new()};
+    /* What limits and age take out leaves no trace in the blocks. */
+    sc->limited = strstr(theme->config, "\"max_") != NULL;
     te_init(&sc->te, rd_io(sc->disk));
     sc->steps = calloc(theme->steps + 1, sizeof *sc->steps);
     if (!sc->steps)
