@@ -30,8 +30,9 @@ struct js_dispatch {
     js_seq_t counted;          /* ... up to here */
     uint64_t removals, logged; /* the stream's counters when that was counted */
     uint32_t generation;
-    bool known;    /* it was counted */
-    js_seq_t seen; /* the stream's last sequence, as seen last */
+    bool known;     /* it was counted */
+    bool lost_some; /* messages were removed otherwise than by being acknowledged */
+    js_seq_t seen;  /* the stream's last sequence, as seen last */
 };
 
 struct js_consumer {

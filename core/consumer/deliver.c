@@ -298,6 +298,23 @@ static int follow_back(struct js_consumer *c) {
     return r;
 }
 
+/* What a purge took need not wait for its ack wait to be over; nor do counts below the first
+ * message. */
+static int forget_removed(struct js_consumer *c) {
+    struct js_stream_state st;
+
+    if (!c->d.lost_some)
+        return 0;
+    int r = js_dispatch_drop_gone(c);
+    if (r < 0)
+        return r;
+    js_stream_get_state(c->stream, &st);
+    js_window_forget_counts_below(&c->w, st.first_seq);
+    js_consumer_changed(c);
+    c->d.lost_some = false;
+    return 0;
+}
+
 /* mu held. */
 static int deliver(struct js_consumer *c, struct batch *b) {
     if (c->config.pause_until > b->now) {
@@ -309,6 +326,8 @@ static int deliver(struct js_consumer *c, struct batch *b) {
         r = js_dispatch_expire(c, b->now, NULL);
     if (r == 0)
         r = js_dispatch_count(c);
+    if (r == 0)
+        r = forget_removed(c);
     if (r == 0)
         r = take_due(c, b);
     for (size_t i = 0; i < b->n; i++)

@@ -576,6 +576,32 @@ static void after_truncation(void **s) {
     fx_end(&f);
 }
 
+/* Purged messages hold no room, and their counts are forgotten. */
+static void after_a_purge(void **s) {
+    struct js_consumer_state st;
+    struct fixture f;
+
+    (void)s;
+    begin(&f, NULL, "{\"max_ack_pending\":3,\"max_deliver\":2,\"ack_policy\":\"explicit\"}");
+    fx_store(&f, "s.a", 4);
+    expect_next(&f, 1, 1, 3);
+    assert_int_equal(answer(&f, 1, JS_NAK, 0), 0);
+    expect_next(&f, 1, 2, 3);
+    assert_int_equal(answer(&f, 1, JS_NAK, 0), 0); /* a dead letter when it is looked at */
+    expect_next(&f, 2, 1, 2);
+    expect_next(&f, 3, 1, 1);
+    expect_next(&f, 4, 1, 0);
+    fx_store(&f, "s.a", 1);
+    assert_int_equal(next_error(&f), JS_ERR_MAX_ACK_PENDING);
+    assert_int_equal(js_stream_compact(f.stream, 4, NULL), 0);
+    expect_next(&f, 5, 1, 0);
+    assert_int_equal(js_consumer_state(f.c, &st), 0);
+    assert_int_equal(st.num_pending, 2);
+    assert_int_equal(st.num_redelivered, 0);
+    js_consumer_state_done(&st);
+    fx_end(&f);
+}
+
 static void delivered_is_done_without_acks(void **s) {
     struct fixture f;
 
@@ -1038,6 +1064,7 @@ int main(void) {
         cmocka_unit_test(interest),
         cmocka_unit_test(without_interest),
         cmocka_unit_test(after_truncation),
+        cmocka_unit_test(after_a_purge),
         cmocka_unit_test(delivered_is_done_without_acks),
         cmocka_unit_test(pending_is_exact),
         cmocka_unit_test(peeked),
