@@ -131,6 +131,8 @@ struct js_io {
     int (*fsync)(void *ctx, int fd);     /* file or directory, data and metadata */
     int (*fdatasync)(void *ctx, int fd); /* data and what is needed to read it back */
     int (*rename)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
+    /* two names change places in one step; NULL: not possible here */
+    int (*exchange)(void *ctx, int a_dirfd, const char *a, int b_dirfd, const char *b);
     /* a second name for a file; fails with -EEXIST when it is taken */
     int (*link)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
     int (*unlink)(void *ctx, int dirfd, const char *name);
