@@ -106,6 +106,8 @@ int js_consumer_write_meta(struct js_stream *stream, int dirfd, const char *name
 /* Sets up delivery for the state there is (mu held or not shared yet). */
 int js_dispatch_begin(struct js_consumer *c);
 void js_dispatch_done(struct js_consumer *c);
+/* mu held: pending messages that are not there any more are pending no more. */
+int js_dispatch_drop_gone(struct js_consumer *c);
 /* Where a consumer that has delivered nothing begins: the sequence before it. */
 int js_consumer_first(struct js_stream *stream, const struct js_consumer_config *config,
                       js_seq_t *ret_before);

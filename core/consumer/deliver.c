@@ -199,6 +199,28 @@ static int take_due(struct js_consumer *c, struct batch *b) {
     return r;
 }
 
+int js_dispatch_drop_gone(struct js_consumer *c) {
+    struct js_window_rules rules = js_consumer_rules(c);
+    js_seq_t from = 0;
+    int r = 0;
+
+    for (;;) {
+        size_t i = js_window_from(&c->w, from);
+        if (i == JS_NO_ENTRY || r < 0)
+            return r;
+        struct js_entry e = c->w.entries[i];
+        int there = is_there(c, e.seq);
+        bool changed;
+        if (there < 0)
+            return there;
+        /* An acknowledgement of all would take those before it along. */
+        rules.ack_policy = 'e';
+        if (!there)
+            r = js_window_ack(&c->w, &rules, e.dseq, e.seq, &changed);
+        from = e.seq + 1;
+    }
+}
+
 /* How many new ones may be out besides those that are. */
 static size_t room(const struct js_consumer *c, size_t wanted) {
     int64_t max = c->config.max_ack_pending;

@@ -294,10 +294,14 @@ int js_stream_repair_consumer(struct js_stream *s, const char *name, js_seq_t se
         r = js_consumer_seek(c, seq);
     } else {
         /* Opening made the state fit; now it is written. */
-        pthread_mutex_lock(&c->mu);
-        js_consumer_changed(c);
-        r = js_consumer_write(c, true);
-        pthread_mutex_unlock(&c->mu);
+        r = js_consumer_lock(c);
+        if (r == 0) {
+            r = js_dispatch_drop_gone(c);
+            js_consumer_changed(c);
+            if (r == 0)
+                r = js_consumer_write(c, true);
+            pthread_mutex_unlock(&c->mu);
+        }
     }
     js_consumer_put(c);
     return r;

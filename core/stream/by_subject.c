@@ -37,6 +37,21 @@ static uint32_t find_id_back(const uint32_t *ids, uint32_t n, uint32_t id) {
     return k ? k - 1 : JS_NO_SLOT;
 }
 
+bool js_stream_find_in(struct js_place *at, uint32_t sid, js_seq_t seq, bool last) {
+    const struct js_slots *sl = at->slots;
+    uint32_t k = last ? sl->count : js_slots_lower(sl, seq);
+
+    for (;;) {
+        k = last ? find_id_back(sl->sid, k, sid) : find_id(sl->sid, k, sl->count, sid);
+        if (k == JS_NO_SLOT || k >= sl->count)
+            return false;
+        at->slot = k;
+        if (js_slot_live(sl, k))
+            return true;
+        k += !last;
+    }
+}
+
 static void put(js_seq_t *p, js_seq_t seq) {
     if (js_line_seq(p) != seq)
         __atomic_store_n(p, seq, __ATOMIC_RELAXED);

@@ -50,9 +50,31 @@ int js_stream_load_msg(struct js_stream *stream, js_seq_t seq, struct js_msg *re
     return r;
 }
 
+/* 1, 0 if nothing matches, or an error; lock held. */
+static int find_last(struct js_stream *s, const struct js_matcher *m, struct js_msg *ret_msg) {
+    struct js_place at = {0};
+    int r;
+
+    if (m->all)
+        r = js_stream_slot_at(s, s->last_seq, &at);
+    else if (m->set->members == 0)
+        r = 0;
+    else if (m->set->only == JS_NO_ID)
+        r = js_stream_prev_match(s, m, s->last_seq, &at);
+    else if (s->unread)
+        return js_peek_last(s, m->set->only, ret_msg);
+    else
+        r = js_stream_last_of(s, m->set->only, &at);
+    if (r == 1) {
+        r = js_stream_slot_msg(s, &at, false, ret_msg);
+        r = r == 0 ? 1 : r;
+    }
+    js_place_done(s, &at);
+    return r;
+}
+
 int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_t len,
                             struct js_msg *ret_msg) {
-    struct js_place at = {0};
     struct js_matcher m;
     char pattern[256], *copy = pattern;
     bool all = len == 0 || (len == 1 && *subject == '>');
@@ -70,21 +92,20 @@ int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_
     const char *const patterns[] = {copy};
     struct js_filter filter = {.patterns = patterns, .count = 1};
     js_matcher_init(&m, stream, all ? NULL : &filter);
-    int r = js_stream_lock_matched(stream, &m);
+    int r = js_stream_lock_matched_unread(stream, &m);
     if (r == 0) {
-        if (all)
-            r = js_stream_slot_at(stream, stream->last_seq, &at);
-        else if (m.set->only != JS_NO_ID)
-            r = js_stream_last_of(stream, m.set->only, &at);
-        else
-            r = js_stream_prev_match(stream, &m, stream->last_seq, &at);
-        if (r == 1)
-            r = js_stream_slot_msg(stream, &at, false, ret_msg);
-        else if (r == 0)
-            r = JS_ERR_MSG_NOT_FOUND;
-        js_place_done(stream, &at);
+        r = find_last(stream, &m, ret_msg);
         pthread_rwlock_unlock(&stream->lock);
     }
+    if (r == JS_NEED_SCAN) {
+        r = js_stream_lock_matched(stream, &m);
+        if (r == 0) {
+            r = find_last(stream, &m, ret_msg);
+            pthread_rwlock_unlock(&stream->lock);
+        }
+    }
+    if (r >= 0)
+        r = r == 1 ? 0 : JS_ERR_MSG_NOT_FOUND;
     js_matcher_done(&m);
     if (copy != pattern)
         js_free(stream->env, copy);

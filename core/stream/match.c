@@ -87,11 +87,15 @@ int js_stream_lock_walk(struct js_stream *s, struct js_matcher *m) {
 static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t start, bool backward,
                     struct js_msg *ret_msg) {
     struct js_place at = {0};
-    /* A walk over messages needs no block but those that it comes to; a subject's chain needs all. */
-    int r = js_stream_lock_walk(stream, m);
+    int r = backward ? js_stream_lock_walk(stream, m) : js_stream_lock_matched_unread(stream, m);
 
     if (r < 0)
         return r;
+    if (!m->all && m->set->only != JS_NO_ID && stream->unread) {
+        r = js_peek_next(stream, m->set->only, start, ret_msg);
+        pthread_rwlock_unlock(&stream->lock);
+        return r == 1 ? 0 : r == 0 ? JS_ERR_EOF : r;
+    }
     r = backward ? js_stream_prev_match(stream, m, start, &at)
                  : js_stream_next_match(stream, m, start, &at);
     if (r == 0) {

@@ -30,6 +30,7 @@ struct js_stream *js_stream_new(struct js_store *store, const struct js_env *env
     js_recent_init(&s->recent);
     js_filters_init(&s->filters);
     js_walk_init(&s->walk);
+    js_peek_init(&s->peek);
     js_syncer_init(&s->syncer);
     if (!s->account || !s->name) {
         js_stream_free(s);
@@ -54,6 +55,7 @@ void js_stream_free(struct js_stream *s) {
         js_stream_unload(s, false);
     js_recent_done(&s->recent, s->env);
     js_filters_done(&s->filters, s->env);
+    js_peek_done(&s->peek, s->env);
     js_writer_free(s);
     js_rules_done(s);
     js_syncer_done(&s->syncer);

@@ -20,6 +20,7 @@
 #include "core/format/meta.h"
 #include "core/stream/cold.h"
 #include "core/stream/files.h"
+#include "core/stream/peek.h"
 #include "core/stream/readahead.h"
 #include "core/stream/subjects.h"
 
@@ -161,6 +162,7 @@ struct js_stream {
     struct js_recent recent;
     struct js_filters filters;
     struct js_walk walk;
+    struct js_peek peek;
     struct js_syncer syncer;
     atomic_bool has_listeners;
 
@@ -409,6 +411,9 @@ int js_stream_slot_at(struct js_stream *stream, js_seq_t seq, struct js_place *a
 /* Oldest and newest live message of a subject: 1, 0 if there is none, or an error. */
 int js_stream_first_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
 int js_stream_last_of(struct js_stream *stream, uint32_t sid, struct js_place *at);
+/* Moves to the first live message of a subject with sequence >= seq (or the last one) in the place's
+ * block, read or not; false if there is none. */
+bool js_stream_find_in(struct js_place *at, uint32_t sid, js_seq_t seq, bool last);
 /* First live message of a subject with sequence >= seq. */
 int js_stream_next_of(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_place *at);
 /* Makes line->last exact for the subjects of a matcher: many stale ones cost one pass over the

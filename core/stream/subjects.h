@@ -30,6 +30,7 @@ struct js_subject_line {
 /* Numbers of the first and the last block that may hold messages of a subject. */
 struct js_subject_span {
     uint32_t first, last;
+    bool guessed; /* index.db has one number for both, and it may be either's or an older one */
 };
 
 struct js_subjects {

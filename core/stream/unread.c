@@ -69,6 +69,8 @@ static int add_subjects(struct js_stream *s) {
         line->count = is->total;
         s->subjects.live++;
         r = js_subjects_widen(&s->subjects, id, is->first_block, is->last_block);
+        if (r == 0)
+            s->subjects.spans[id].guessed = is->total == 1 && ix->version < 4;
     }
     return r;
 }

@@ -108,7 +108,7 @@ static int claim(struct handle *h) {
     int r;
 
     do {
-        if (atomic_load(&h->consumer->gone))
+        if (atomic_load(&h->consumer->gone) || atomic_load(&h->stream->gone))
             return -ESTALE;
         r = js_consumer_next(h->consumer->c, &d, 1, &n);
         if (r < 0)

@@ -63,6 +63,8 @@ static int consumer_info(void *ctx, const struct js_consumer_info *info) {
     jf_json_number(&json, "num_ack_pending", info->num_ack_pending);
     jf_json_number(&json, "num_redelivered", info->num_redelivered);
     jf_json_number(&json, "num_pending", info->num_pending);
+    if (info->num_gone)
+        jf_json_number(&json, "num_gone", info->num_gone);
     jf_json_text(&json, "health", js_health_name(info->health));
     if (info->problem && info->problem[0])
         jf_json_text(&json, "problem", info->problem);

@@ -215,7 +215,7 @@ ROWS = [
     *_loads('100k', '100k subjects'),
     *_alls('100k', '100k subjects', _rate(8e6), 1060),
     _load('literal (3 matches), just opened, a match', 'literal_cold', 1 * MS, 74.1 * MS),
-    _load('100 literals to the end (1,019 matches), a match', 'literal_100', 5 * US, 1.39 * MS),
+    _load('100 literals to the end (1,019 matches), the stream read before, a match', 'literal_100', 5 * US, 1.39 * MS),
     _load('dev.42.*.temp (10,052), just opened, a match', 'wildcard_1pct_cold'),
     _load('dev.43.*.temp (1 %), warm, a match', 'wildcard_1pct_warm', 1 * US, 55.3 * US),
     _load('dev.*.123.temp (966, 0.1 %), a match', 'wildcard_01pct', 3 * US, 480 * US),

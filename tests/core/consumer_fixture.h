@@ -20,6 +20,14 @@
 
 #define OBS "/s/jetstream/$G/streams/S/obs/"
 
+/* In which way stores keep their bytes; NULL: plain. */
+static const char *fx_cipher, *fx_compression;
+
+static inline int fx_key(void *ctx, const char *account, const char *context, uint8_t kek[32]) {
+    (void)ctx;
+    return js_kek_derive("k", 1, account, context, kek);
+}
+
 struct fixture {
     struct testenv te;
     struct ramdisk *disk;
@@ -33,6 +41,10 @@ struct fixture {
 static inline void fx_open(struct fixture *f) {
     struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE, .sync = f->sync};
 
+    if (fx_cipher) {
+        options.key = fx_key;
+        options.cipher = *fx_cipher == 'a' ? JS_CIPHER_NEW_AES : JS_CIPHER_NEW_CHACHA;
+    }
     assert_int_equal(js_store_open(&f->te.env, "/s", &options, &f->store, f->why, sizeof f->why),
                      0);
     if (js_store_get_stream(f->store, "$G", "S", &f->stream) < 0)
@@ -47,8 +59,9 @@ static inline void fx_begin(struct fixture *f, const char *retention, enum js_sy
     f->disk = rd_new();
     te_init(&f->te, rd_io(f->disk));
     fx_open(f);
-    snprintf(config, sizeof config, "{\"subjects\":[\"s.>\"],\"retention\":\"%s\"}",
-             retention ? retention : "limits");
+    snprintf(config, sizeof config,
+             "{\"subjects\":[\"s.>\"],\"retention\":\"%s\",\"compression\":\"%s\"}",
+             retention ? retention : "limits", fx_compression ? fx_compression : "none");
     assert_int_equal(js_store_create_stream(f->store, "$G", "S", config, f->why, sizeof f->why), 0);
     assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->stream), 0);
 }

@@ -683,6 +683,47 @@ static void states_past_the_end(void **s) {
     fx_end(&f);
 }
 
+static int gone_of(void *ctx, const struct js_consumer_info *info) {
+    *(uint64_t *)ctx = info->num_gone;
+    return 0;
+}
+
+/* Pending messages that a damaged block has lost: told, and reset forgets them. */
+static void pending_that_is_lost(void **s) {
+    char problem[200];
+    struct fixture f;
+    uint64_t gone;
+    uint8_t *data;
+
+    (void)s;
+    begin(&f, explicit_acks);
+    fill(&f, 9);
+    for (uint64_t i = 1; i <= 4; i++)
+        assert_int_equal(js_consumer_update_delivered(f.c, i, i, 1, TE_START), 0);
+    assert_int_equal(js_stream_remove_msg(f.stream, 1), 1);
+    fx_let_go(&f);
+    long len = rd_get(f.disk, "/s/jetstream/$G/streams/S/msgs/1.blk", &data);
+    assert_true(len > 100);
+    data[93] ^= 0x40; /* the payload of the third message */
+    assert_int_equal(rd_put(f.disk, "/s/jetstream/$G/streams/S/msgs/1.blk", data, (size_t)len), 0);
+    free(data);
+    assert_int_equal(rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/index.db"), 0);
+    fx_open(&f);
+    assert_int_equal(js_stream_scan(f.stream), 0);
+    assert_int_equal(js_consumer_get(f.stream, "c", problem_of, problem), JS_HEALTH_DAMAGED);
+    assert_non_null(strstr(problem, "lost or deleted"));
+    assert_int_equal(js_consumer_get(f.stream, "c", gone_of, &gone), 0);
+    assert_int_equal(gone, 2);
+    assert_int_equal(js_stream_repair_consumer(f.stream, "c", 0), 0);
+    assert_int_equal(js_consumer_get(f.stream, "c", problem_of, problem), JS_HEALTH_OK);
+    assert_int_equal(js_stream_open_consumer(f.stream, "c", &f.c), 0);
+    struct js_consumer_state st = state_of(&f);
+    assert_int_equal(st.num_pending, 2);
+    assert_int_equal(st.floor_stream, 1);
+    js_consumer_state_done(&st);
+    fx_end(&f);
+}
+
 /* TestFileStoreNoDirectoryNotEmptyError */
 static void deleted_while_it_changes(void **s) {
     char name[20];
@@ -708,18 +749,55 @@ static void deleted_while_it_changes(void **s) {
     fx_end(&f);
 }
 
+/* Where a stream is encrypted, nothing of its consumers is plain. */
+static void sealed(void **s) {
+    static const char *const files[] = {"meta.inf", "o.dat"};
+    struct fixture f;
+
+    (void)s;
+    begin(&f, explicit_acks);
+    fill(&f, 9);
+    assert_int_equal(js_consumer_update_delivered(f.c, 1, 1, 1, TE_START), 0);
+    expect_same_after_reopening(&f);
+    assert_string_equal(js_stream_cipher(f.stream), fx_cipher ? fx_cipher : "none");
+    for (size_t i = 0; i < 2; i++) {
+        char path[200];
+        uint8_t *data;
+        snprintf(path, sizeof path, OBS "c/%s", files[i]);
+        long len = rd_get(f.disk, path, &data);
+        assert_true(len > 4);
+        if (fx_cipher)
+            assert_memory_not_equal(data, i ? "\x16\x02\x00\x00" : "{\"Cr", 4);
+        else
+            assert_memory_equal(data, i ? "\x16\x02\x00\x00" : "{\"Cr", 4);
+        free(data);
+    }
+    fx_end(&f);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acks_out_of_order),         cmocka_unit_test(no_acks),
-        cmocka_unit_test(redelivered_survives),      cmocka_unit_test(too_often),
-        cmocka_unit_test(ack_all_is_cumulative),     cmocka_unit_test(counts_below_are_forgotten),
-        cmocka_unit_test(update_takes_over),         cmocka_unit_test(starting_and_reset),
-        cmocka_unit_test(window_against_model),      cmocka_unit_test(encoded_states),
-        cmocka_unit_test(unsorted_and_twice),        cmocka_unit_test(states_are_written_in_time),
-        cmocka_unit_test(looks_at_the_state),        cmocka_unit_test(the_state_before_is_kept),
-        cmocka_unit_test(damaged_states_are_mended), cmocka_unit_test(states_past_the_end),
+    const struct CMUnitTest states[] = {
+        cmocka_unit_test(acks_out_of_order),     cmocka_unit_test(no_acks),
+        cmocka_unit_test(redelivered_survives),  cmocka_unit_test(too_often),
+        cmocka_unit_test(ack_all_is_cumulative), cmocka_unit_test(counts_below_are_forgotten),
+        cmocka_unit_test(update_takes_over),     cmocka_unit_test(starting_and_reset),
+        cmocka_unit_test(looks_at_the_state),    cmocka_unit_test(sealed),
+    };
+    const struct CMUnitTest plain[] = {
+        cmocka_unit_test(window_against_model),     cmocka_unit_test(encoded_states),
+        cmocka_unit_test(unsorted_and_twice),       cmocka_unit_test(states_are_written_in_time),
+        cmocka_unit_test(the_state_before_is_kept), cmocka_unit_test(damaged_states_are_mended),
+        cmocka_unit_test(states_past_the_end),      cmocka_unit_test(pending_that_is_lost),
         cmocka_unit_test(deleted_while_it_changes),
     };
+    static const char *const ciphers[] = {NULL, "chacha", "aes"};
+    static const char *const compressions[] = {"none", "s2"};
+    int failed = cmocka_run_group_tests(plain, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (int i = 0; i < 6; i++) {
+        fx_cipher = ciphers[i / 2];
+        fx_compression = compressions[i % 2];
+        failed += cmocka_run_group_tests(states, NULL, NULL);
+    }
+    return failed;
 }

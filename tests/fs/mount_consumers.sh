@@ -104,6 +104,10 @@ import os
 fd = os.open('$w/config.json', os.O_WRONLY | os.O_TRUNC)
 os.write(fd, b'{\"ack_policy\":\"all\"}')
 os.close(fd)"
+does "an editor's way: a file beside it" sh -c "sed 's/\"max_ack_pending\": 2/\"max_ack_pending\": 3/' \
+    '$w/config.json' >'$w/config.json.new' && mv '$w/config.json.new' '$w/config.json'"
+is "$(json "$w/config.json" '["max_ack_pending"]')" 3 "is taken when it is renamed"
+does "back" sh -c "echo '{\"max_ack_pending\":2,\"ack_wait\":60000000000}' >'$w/config.json'"
 does "the reason stands in the log" grep -q ack_policy "$m/.jetfs/errors.log"
 seq 7 12 >"$s/pub/S.a"
 a=$(cat "$w/take") b=$(cat "$w/take")
