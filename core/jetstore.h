@@ -357,6 +357,9 @@ JS_API bool js_stream_covers(struct js_stream *stream, const char *subject, size
 /* 1 when the stream can be written (rw, not encrypted, features known), else 0; ret_why (may be
  * NULL) gets a sentence. */
 JS_API int js_stream_writable(struct js_stream *stream, char *ret_why, size_t why_size);
+/* What the first write found damaged or torn and put aside: files in the stream's quarantine/, and their
+ * bytes. */
+JS_API int js_stream_quarantine(struct js_stream *stream, uint64_t *ret_files, uint64_t *ret_bytes);
 /* cipher and compression found: "none", "chacha", "aes"; static. */
 JS_API const char *js_stream_cipher(struct js_stream *stream);
 

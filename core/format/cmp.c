@@ -94,7 +94,7 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
 
     if (len < MIN_HEAD)
         return JS_ERR_TORN;
-    if (memcmp(in, "cmp", 3) == 0 && in[3] == JS_CMP_LZ4)
+    if (memcmp(in, "cmp", 3) == 0 && in[3] == JS_CMP_LZ4 && !find_stream(in, len))
         return decode_lz4(in, len, max_out, out, bad_fn, ctx);
     struct js_reader r = js_reader_of(in + 4, len - 4);
     uint64_t size = js_read_uv(&r);
