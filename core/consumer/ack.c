@@ -8,6 +8,8 @@
  */
 #include "core/consumer/consumer.h"
 
+#define MAX_DELAY (INT64_C(3650) * 86400 * 1000000000) /* ten years */
+
 /* Takes a message out of the pending ones. mu held. */
 static int acknowledge(struct js_consumer *c, js_seq_t seq) {
     struct js_window_rules rules = js_consumer_rules(c);
@@ -16,7 +18,7 @@ static int acknowledge(struct js_consumer *c, js_seq_t seq) {
 
     if (i == JS_NO_ENTRY)
         return JS_ERR_MSG_NOT_FOUND;
-    int r = js_window_ack(&c->w, &rules, c->w.entries[i].dseq, seq, &changed);
+    int r = js_window_ack(&c->w, &rules, js_window_dseq(&c->w, &c->w.entries[i]), seq, &changed);
     js_consumer_changed(c);
     return r;
 }
@@ -68,6 +70,8 @@ static int refuse(struct js_consumer *c, js_seq_t seq, js_time_t delay, js_time_
         return JS_ERR_MSG_NOT_FOUND;
     struct js_entry *e = &c->w.entries[i];
     js_consumer_changed(c);
+    if (delay > MAX_DELAY)
+        delay = MAX_DELAY;
     /* The wait ends when the delay does, also for who opens the consumer later. */
     e->time = now - js_consumer_wait(&c->config, e->redelivered) + (delay > 0 ? delay : 0);
     if (delay <= 0)
@@ -86,7 +90,7 @@ static int prolong(struct js_consumer *c, js_seq_t seq, js_time_t now) {
     e->flags &= ~(uint32_t)JS_ENTRY_DUE;
     e->time = now;
     js_consumer_changed(c);
-    js_dispatch_expect(c, now + js_consumer_wait(&c->config, e->redelivered));
+    js_dispatch_expect(c, js_consumer_end(c, now, e->redelivered));
     return 0;
 }
 
