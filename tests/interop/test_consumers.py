@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped, with
-the same numbers, the same pending messages and the same counts of deliveries. test_interop.py does this,
-too.
+"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped,
+with the same numbers, the same pending messages and the same counts of deliveries. test_interop.py
+does this, too.
 
 usage: test_consumers.py JETFS PEERS
    PEERS    directory made by tests/peers/fetch.sh
@@ -50,8 +50,8 @@ def answer(client, reply, word):
 
 
 def numbers(info):
-    """What both tell. A server's number of pending messages is a running one, which on a stream with
-    retention by interest is now and then too low (2.15.1); there it is left out (see without_pending)."""
+    """What both tell. A server's number of pending messages is a running one, which on a stream
+    with retention by interest is now and then too low (2.15.1): see without_pending."""
     return {"delivered": [info["delivered"]["consumer_seq"], info["delivered"]["stream_seq"]],
             "ack_floor": [info["ack_floor"]["consumer_seq"], info["ack_floor"]["stream_seq"]],
             "num_ack_pending": info["num_ack_pending"],
