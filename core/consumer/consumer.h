@@ -146,8 +146,8 @@ int js_consumers_run(struct js_stream *stream, js_time_t now);
 /* True if acknowledged messages leave this stream. */
 bool js_stream_retires(struct js_stream *stream);
 /* Removes messages that this consumer is done with, if no other one needs them. retire_mu held.
- * *ret_n: those before the one that failed. */
-int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, size_t *ret_n);
+ * *ret_kept: some are needed. */
+int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, bool *ret_kept);
 /* A consumer of a stream with retention by interest is gone: removes what only it wanted. retire_mu
  * held. */
 int js_stream_retire_unwanted(struct js_stream *stream, const struct js_consumer_config *config);

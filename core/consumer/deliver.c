@@ -343,13 +343,13 @@ static int deliver(struct js_consumer *c, struct batch *b) {
 /* Without acknowledgements, delivered is done. */
 static int retire_delivered(struct js_consumer *c, const struct batch *b) {
     js_seq_t *seqs = js_malloc(c->env, b->n * sizeof *seqs);
-    size_t n;
+    bool kept;
 
     if (!seqs)
         return JS_ERR_NOMEM;
     for (size_t i = 0; i < b->n; i++)
         seqs[i] = b->out[i].seq;
-    int r = js_consumer_retire(c, seqs, b->n, &n);
+    int r = js_consumer_retire(c, seqs, b->n, &kept);
     js_free(c->env, seqs);
     return r;
 }
