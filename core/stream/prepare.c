@@ -124,6 +124,32 @@ static int mend_blocks(struct js_stream *s, bool *ret_mended) {
     return 0;
 }
 
+/* After blocks were mended: what is lost is lost, and the files that show it are in quarantine/. From now
+ * on those sequences are like removed ones, so that index.db can be written again. */
+static int settle_lost(struct js_stream *s) {
+    uint64_t lost = s->lost;
+
+    for (size_t i = 0; i < s->num_blocks && s->lost; i++) {
+        struct js_block *b = s->blocks[i];
+        if (b->unreadable || !b->slots)
+            continue;
+        for (uint32_t k = 0; k < b->slots->count; k++)
+            if (b->slots->at[k].len == JS_LEN_DAMAGED) {
+                int r = js_stream_drop_slot(s, b, k);
+                if (r < 0)
+                    return r;
+            }
+        b->odd = b->good_size != b->raw_size;
+    }
+    if (s->lost)
+        return 0; /* of blocks that are missing or cannot be read */
+    js_stream_clear_problems(s);
+    struct js_problem p = {.verdict = JS_HEALTH_OK, .file = "quarantine"};
+    int r = js_stream_report(s, &p, "%llu messages were lost; the damaged files are kept there",
+                             (unsigned long long)lost);
+    return r < 0 ? r : js_move_first(s);
+}
+
 /* What the files say of the stream's end; sequences must not be given out twice. */
 static js_seq_t proved_last(const struct js_stream *s) {
     js_seq_t top = 0;
@@ -188,6 +214,7 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
                 if (s->msgs == 0)
                     s->first_seq = last + 1;
             }
+            r = settle_lost(s);
         }
     }
     if (r == 0)
@@ -201,4 +228,41 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
         r = js_limits_all(s, w, &gone);
     }
     return r;
+}
+
+struct kept {
+    const struct js_io *io;
+    int fd;
+    uint64_t files, bytes;
+};
+
+static int count_kept(void *ctx, const char *name) {
+    struct kept *k = ctx;
+    struct stat st;
+
+    if (k->io->stat(k->io->ctx, k->fd, name, &st) == 0 && S_ISREG(st.st_mode)) {
+        k->files++;
+        k->bytes += (uint64_t)st.st_size;
+    }
+    return 0;
+}
+
+int js_stream_quarantine(struct js_stream *stream, uint64_t *ret_files, uint64_t *ret_bytes) {
+    struct kept k = {.io = stream->env->io};
+    int r = 0;
+
+    if (stream->files.dirfd >= 0) {
+        k.fd = k.io->open_dir(k.io->ctx, stream->files.dirfd, "quarantine");
+        if (k.fd >= 0) {
+            r = k.io->list(k.io->ctx, k.fd, count_kept, &k);
+            k.io->close(k.io->ctx, k.fd);
+        } else if (k.fd != -ENOENT) {
+            r = k.fd;
+        }
+    }
+    if (r < 0)
+        return js_err_from_errno(-r);
+    *ret_files = k.files;
+    *ret_bytes = k.bytes;
+    return 0;
 }

@@ -2,6 +2,8 @@
 /* The consumer store: what its operations make of the state, and what is on disk when. */
 #include "tests/core/consumer_fixture.h"
 
+#include <pthread.h>
+
 #include "core/consumer/window.h"
 #include "core/format/consumer_state.h"
 
@@ -749,6 +751,78 @@ static void deleted_while_it_changes(void **s) {
     fx_end(&f);
 }
 
+#define CONSUMERS 60
+#define THREADS   4
+
+struct crowd {
+    struct fixture f;
+    atomic_uint next;
+    atomic_uint failed;
+};
+
+/* Makes, changes, writes and deletes consumers of its own. */
+static void *one_of_many(void *ctx) {
+    struct crowd *crowd = ctx;
+    unsigned i;
+
+    while ((i = atomic_fetch_add(&crowd->next, 1)) < CONSUMERS) {
+        struct js_consumer *c;
+        char name[20];
+        snprintf(name, sizeof name, "c%u", i);
+        int r = js_stream_create_consumer(crowd->f.stream, name, NULL, NULL, 0);
+        if (r == 0)
+            r = js_stream_open_consumer(crowd->f.stream, name, &c);
+        if (r < 0) {
+            atomic_fetch_add(&crowd->failed, 1);
+            continue;
+        }
+        for (uint64_t k = 1; k <= 20 && r == 0; k++) {
+            r = js_consumer_update_delivered(c, k, k, 1, TE_START);
+            if (r == 0 && k % 3)
+                r = js_consumer_update_acks(c, k, k);
+            if (r == 0 && k % 7 == 0)
+                r = js_consumer_sync(c);
+        }
+        if (r == 0 && i % 2)
+            r = js_consumer_delete(c);
+        js_consumer_unref(c);
+        if (r < 0)
+            atomic_fetch_add(&crowd->failed, 1);
+    }
+    return NULL;
+}
+
+static int count_name(void *ctx, const char *name) {
+    (void)name;
+    ++*(unsigned *)ctx;
+    return 0;
+}
+
+/* NoRaceJetStreamConsumerFileStoreConcurrentDiskIO, TestFileStoreNoDirectoryNotEmptyError */
+static void many_at_once(void **s) {
+    static struct crowd crowd;
+    pthread_t threads[THREADS];
+    unsigned n = 0;
+
+    (void)s;
+    fx_begin(&crowd.f, NULL, JS_SYNC_CLOSE);
+    fill(&crowd.f, 30);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, one_of_many, &crowd), 0);
+    while (atomic_load(&crowd.next) < CONSUMERS) {
+        te_advance(&crowd.f.te, TE_SECOND);
+        (void)js_store_run_due(crowd.f.store, atomic_load(&crowd.f.te.now));
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&crowd.failed), 0);
+    assert_int_equal(js_stream_list_consumers(crowd.f.stream, count_name, &n), 0);
+    assert_int_equal(n, CONSUMERS / 2);
+    fx_reopen(&crowd.f, "c40");
+    expect_floor(&crowd.f, 2, 2);
+    fx_end(&crowd.f);
+}
+
 /* Where a stream is encrypted, nothing of its consumers is plain. */
 static void sealed(void **s) {
     static const char *const files[] = {"meta.inf", "o.dat"};
@@ -788,7 +862,7 @@ int main(void) {
         cmocka_unit_test(unsorted_and_twice),       cmocka_unit_test(states_are_written_in_time),
         cmocka_unit_test(the_state_before_is_kept), cmocka_unit_test(damaged_states_are_mended),
         cmocka_unit_test(states_past_the_end),      cmocka_unit_test(pending_that_is_lost),
-        cmocka_unit_test(deleted_while_it_changes),
+        cmocka_unit_test(deleted_while_it_changes), cmocka_unit_test(many_at_once),
     };
     static const char *const ciphers[] = {NULL, "chacha", "aes"};
     static const char *const compressions[] = {"none", "s2"};

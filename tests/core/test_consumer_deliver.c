@@ -448,6 +448,45 @@ static void workqueue(void **s) {
     fx_end(&f);
 }
 
+/* What users may not delete, consumers may be done with all the same. */
+static void denied_to_users(void **s) {
+    struct fixture f;
+
+    (void)s;
+    begin(&f, "workqueue\",\"deny_delete\":true,\"description\":\"x", NULL);
+    fx_store(&f, "s.a", 2);
+    assert_int_equal(js_stream_remove_msg(f.stream, 1), JS_ERR_NOT_PERMITTED);
+    expect_next(&f, 1, 1, 1);
+    ack(&f, 1);
+    assert_int_equal(fx_msgs(&f), 1);
+    fx_end(&f);
+}
+
+static void limits_of_the_stream(void **s) {
+    struct fixture f;
+
+    (void)s;
+    begin(&f,
+          "limits\",\"max_consumers\":2,\"consumer_limits\":{\"max_ack_pending\":1500},"
+          "\"description\":\"x",
+          NULL);
+    assert_int_equal(
+        js_stream_create_consumer(f.stream, "d", "{\"max_ack_pending\":1501}", f.why, sizeof f.why),
+        JS_ERR_NOT_PERMITTED);
+    assert_int_equal(
+        js_stream_create_consumer(f.stream, "d", "{\"max_ack_pending\":-1}", f.why, sizeof f.why),
+        JS_ERR_NOT_PERMITTED);
+    assert_int_equal(
+        js_stream_create_consumer(f.stream, "d", "{\"max_ack_pending\":1500}", f.why, sizeof f.why),
+        0);
+    assert_int_equal(js_stream_create_consumer(f.stream, "e", NULL, f.why, sizeof f.why),
+                     JS_ERR_NOT_PERMITTED);
+    assert_non_null(strstr(f.why, "2 consumers"));
+    /* Changing one that is there is no new one. */
+    assert_int_equal(js_consumer_update_config(f.c, "{\"max_deliver\":3}", f.why, sizeof f.why), 0);
+    fx_end(&f);
+}
+
 static void interest(void **s) {
     struct js_consumer *other;
     struct js_delivery d[8];
@@ -534,6 +573,32 @@ static void after_truncation(void **s) {
     assert_int_equal(js_stream_purge(f.stream, NULL), 0);
     fx_store(&f, "s.a", 1);
     expect_next(&f, 7, 1, 0);
+    fx_end(&f);
+}
+
+/* Purged messages hold no room, and their counts are forgotten. */
+static void after_a_purge(void **s) {
+    struct js_consumer_state st;
+    struct fixture f;
+
+    (void)s;
+    begin(&f, NULL, "{\"max_ack_pending\":3,\"max_deliver\":2,\"ack_policy\":\"explicit\"}");
+    fx_store(&f, "s.a", 4);
+    expect_next(&f, 1, 1, 3);
+    assert_int_equal(answer(&f, 1, JS_NAK, 0), 0);
+    expect_next(&f, 1, 2, 3);
+    assert_int_equal(answer(&f, 1, JS_NAK, 0), 0); /* a dead letter when it is looked at */
+    expect_next(&f, 2, 1, 2);
+    expect_next(&f, 3, 1, 1);
+    expect_next(&f, 4, 1, 0);
+    fx_store(&f, "s.a", 1);
+    assert_int_equal(next_error(&f), JS_ERR_MAX_ACK_PENDING);
+    assert_int_equal(js_stream_compact(f.stream, 4, NULL), 0);
+    expect_next(&f, 5, 1, 0);
+    assert_int_equal(js_consumer_state(f.c, &st), 0);
+    assert_int_equal(st.num_pending, 2);
+    assert_int_equal(st.num_redelivered, 0);
+    js_consumer_state_done(&st);
     fx_end(&f);
 }
 
@@ -822,6 +887,82 @@ static void beside_each_other(void **s) {
     fx_end(&f);
 }
 
+/* ---- what others may have written ------------------------------------------------------------ */
+
+#define STATE OBS "c/o.dat"
+
+/* Whatever a state says: it is refused, or worked with. */
+static void hostile_states(void **s) {
+    static const uint8_t good[] = {22, 2, 2, 2, 9, 9, 3, 20, 1, 1, 4,
+                                   2,  2, 6, 5, 5, 8, 2, 2,  1, 9, 3};
+    uint8_t bytes[sizeof good + 12];
+    unsigned opened = 0;
+    struct fixture f;
+
+    (void)s;
+    begin(&f, NULL, "{\"ack_wait\":1000000000,\"max_deliver\":3,\"ack_policy\":\"explicit\"}");
+    fx_store(&f, "s.a", 12);
+    for (int i = 0; i < 1500; i++) {
+        struct js_delivery d[16];
+        struct js_pending p[16];
+        js_seq_t q[16];
+        size_t n;
+        fx_let_go(&f);
+        memcpy(bytes, good, sizeof good);
+        for (size_t k = sizeof good; k < sizeof bytes; k++)
+            bytes[k] = (uint8_t)rnd(256);
+        bytes[1] = (uint8_t)(1 + i % 2);
+        for (unsigned k = rnd(5); k > 0; k--)
+            bytes[2 + rnd(sizeof bytes - 2)] = (uint8_t)(rnd(3) ? rnd(256) : rnd(4));
+        assert_int_equal(rd_put(f.disk, STATE, bytes, sizeof bytes - rnd(12)), 0);
+        fx_open(&f);
+        if (js_stream_open_consumer(f.stream, "c", &f.c) < 0) {
+            f.c = NULL;
+            continue;
+        }
+        opened++;
+        for (int round = 0; round < 5; round++) {
+            te_advance(&f.te, 2 * TE_SECOND);
+            run_due(&f);
+            n = 0;
+            (void)js_consumer_next(f.c, d, 5, &n);
+            for (size_t k = 0; k < n; k++)
+                (void)answer(&f, d[k].seq, (enum js_ack_kind)rnd(4), 0);
+            (void)js_consumer_peek(f.c, rnd(20), q, 16, &n);
+            assert_int_equal(js_consumer_inflight(f.c, 0, p, 16, &n), 0);
+            for (size_t k = 0; k < n; k++)
+                if (rnd(2))
+                    assert_int_equal(answer(&f, p[k].stream_seq, JS_ACK, 0), 0);
+        }
+    }
+    assert_true(opened > 200);
+    assert_int_equal(fx_msgs(&f), 12);
+    if (!f.c)
+        assert_int_equal(js_stream_repair_consumer(f.stream, "c", 1), 0);
+    fx_reopen(&f, "c");
+    fx_end(&f);
+}
+
+/* Version 1 knows no consumer sequences: its messages can be acknowledged all the same. */
+static void first_version(void **s) {
+    static const uint8_t old[] = {22, 1, 2, 2, 4, 8, 2, 0, 1, 0, 3, 0, 0};
+    struct fixture f;
+
+    (void)s;
+    begin(&f, NULL, NULL);
+    fx_store(&f, "s.a", 12);
+    fx_let_go(&f);
+    assert_int_equal(rd_put(f.disk, STATE, old, sizeof old), 0);
+    fx_open(&f);
+    assert_int_equal(js_stream_open_consumer(f.stream, "c", &f.c), 0);
+    expect_floor(&f, 2, 2);
+    ack(&f, 3);
+    ack(&f, 5);
+    expect_floor(&f, 9, 0);
+    expect_next(&f, 10, 1, 2);
+    fx_end(&f);
+}
+
 /* ---- threads
  * ------------------------------------------------------------------------------------- */
 
@@ -918,9 +1059,12 @@ int main(void) {
         cmocka_unit_test(ack_all),
         cmocka_unit_test(no_acks),
         cmocka_unit_test(workqueue),
+        cmocka_unit_test(denied_to_users),
+        cmocka_unit_test(limits_of_the_stream),
         cmocka_unit_test(interest),
         cmocka_unit_test(without_interest),
         cmocka_unit_test(after_truncation),
+        cmocka_unit_test(after_a_purge),
         cmocka_unit_test(delivered_is_done_without_acks),
         cmocka_unit_test(pending_is_exact),
         cmocka_unit_test(peeked),
@@ -929,6 +1073,8 @@ int main(void) {
         cmocka_unit_test(written_as_servers_do),
         cmocka_unit_test(changed_configurations),
         cmocka_unit_test(beside_each_other),
+        cmocka_unit_test(hostile_states),
+        cmocka_unit_test(first_version),
         cmocka_unit_test(racing_workers),
         cmocka_unit_test(who_waits_is_told),
     };
