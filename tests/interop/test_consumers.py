@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped, with
-the same numbers, the same pending messages and the same counts of deliveries. test_interop.py does this,
-too.
+"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped,
+with the same numbers, the same pending messages and the same counts of deliveries. test_interop.py
+does this, too.
 
 usage: test_consumers.py JETFS PEERS
    PEERS    directory made by tests/peers/fetch.sh
@@ -50,6 +50,8 @@ def answer(client, reply, word):
 
 
 def numbers(info):
+    """What both tell. A server's number of pending messages is a running one, which on a stream
+    with retention by interest is now and then too low (2.15.1): see without_pending."""
     return {"delivered": [info["delivered"]["consumer_seq"], info["delivered"]["stream_seq"]],
             "ack_floor": [info["ack_floor"]["consumer_seq"], info["ack_floor"]["stream_seq"]],
             "num_ack_pending": info["num_ack_pending"],
@@ -83,6 +85,12 @@ def make_by_server(binary, store, retention, options):
     return info
 
 
+def without_pending(found, retention):
+    if retention == "interest":
+        return {name: value for name, value in found.items() if name != "num_pending"}
+    return found
+
+
 # ---- our side ---------------------------------------------------------------------------------
 
 def jetfs_numbers(jetfs, store, name, keys):
@@ -113,15 +121,17 @@ def work_in_mount(jetfs, store, keys):
 
 # ---- in turn ----------------------------------------------------------------------------------
 
-def go_on_in_server(binary, store, options, mine, theirs):
+def go_on_in_server(binary, store, options, retention, mine, theirs):
     """The server sees what jetfs left, and goes on with the right message and the right counts."""
     with Server(binary, store, **options) as server, server.client() as client:
-        equal(numbers(client.consumer_info("S", "theirs")), theirs, "the server's view of theirs")
+        equal(without_pending(numbers(client.consumer_info("S", "theirs")), retention),
+              without_pending(theirs, retention), "the server's view of theirs")
         new = fetch(client, "S", "theirs")
         equal((new.seq, new.count), (15, 1), "theirs goes on")
         answer(client, new.reply, b"+ACK")
         # Three of ours are out: 4, 8 for the second time, and 10.
-        equal(numbers(client.consumer_info("S", "ours")), mine, "the server's view of ours")
+        equal(without_pending(numbers(client.consumer_info("S", "ours")), retention),
+              without_pending(mine, retention), "the server's view of ours")
         seen = {}
 
         def all_again():
@@ -153,7 +163,10 @@ def in_turn(jetfs, binary, retention, cipher):
             with open(keys[1], "w", encoding="ascii") as file:
                 file.write(KEY)
         theirs = make_by_server(binary, store, retention, options)
-        equal(jetfs_numbers(jetfs, store, "theirs", keys), theirs, "jetfs' view of theirs")
+        seen = jetfs_numbers(jetfs, store, "theirs", keys)
+        equal(seen["num_pending"], MESSAGES - 6, "what is to come")
+        equal(without_pending(seen, retention), without_pending(theirs, retention),
+              "jetfs' view of theirs")
         if retention != "interest":
             jetfs.need("consumer", "add", store + ":S", "ours", "--filter", "s.b", "--wait", "2s",
                        *keys)
@@ -168,10 +181,13 @@ def in_turn(jetfs, binary, retention, cipher):
         state = [os.path.join(root, "o.dat") for root, _, names in os.walk(store)
                  if root.endswith("obs/ours") and "o.dat" in names][0]
         shutil.copy(state, state + ".prev")
-        found = go_on_in_server(binary, store, options, mine, theirs)
+        found = go_on_in_server(binary, store, options, retention, mine, theirs)
         check(os.path.exists(state + ".prev"), "o.dat.prev went")
         for name, want in found.items():
-            equal(jetfs_numbers(jetfs, store, name, keys), want, "jetfs' view of %s then" % name)
+            seen = jetfs_numbers(jetfs, store, name, keys)
+            equal(seen["num_pending"], {"ours": 3, "theirs": MESSAGES - 8}[name], "what is to come")
+            equal(without_pending(seen, retention), without_pending(want, retention),
+                  "jetfs' view of %s then" % name)
         out = jetfs.need("next", store + ":S", "ours", *keys)
         equal(out, b"more 0\n", "what jetfs goes on with")
         jetfs.need("verify", store, *keys)
