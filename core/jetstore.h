@@ -131,6 +131,8 @@ struct js_io {
     int (*fsync)(void *ctx, int fd);     /* file or directory, data and metadata */
     int (*fdatasync)(void *ctx, int fd); /* data and what is needed to read it back */
     int (*rename)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
+    /* two names change places in one step; NULL: not possible here */
+    int (*exchange)(void *ctx, int a_dirfd, const char *a, int b_dirfd, const char *b);
     /* a second name for a file; fails with -EEXIST when it is taken */
     int (*link)(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to);
     int (*unlink)(void *ctx, int dirfd, const char *name);
@@ -355,6 +357,9 @@ JS_API bool js_stream_covers(struct js_stream *stream, const char *subject, size
 /* 1 when the stream can be written (rw, not encrypted, features known), else 0; ret_why (may be
  * NULL) gets a sentence. */
 JS_API int js_stream_writable(struct js_stream *stream, char *ret_why, size_t why_size);
+/* What the first write found damaged or torn and put aside: files in the stream's quarantine/, and their
+ * bytes. */
+JS_API int js_stream_quarantine(struct js_stream *stream, uint64_t *ret_files, uint64_t *ret_bytes);
 /* cipher and compression found: "none", "chacha", "aes"; static. */
 JS_API const char *js_stream_cipher(struct js_stream *stream);
 

@@ -126,6 +126,21 @@ JS_API int js_stream_update_config(struct js_stream *stream, const char *config_
 /* Deletes a stream with all it holds (its directory is renamed to a hidden sibling first). */
 JS_API int js_store_delete_stream(struct js_store *store, const char *account, const char *name);
 
+/*
+ * Another key or cipher for a stream: the store was opened with the new key (and the old one as previous
+ * key). cipher NULL: key files are wrapped with the current key; else the stream and its consumers are
+ * stored anew with that cipher (or plain) and take the old one's place in one step. Handles of the stream
+ * that others hold are of no use afterwards. Refused (CORRUPT) for a stream with damage. ret_changed
+ * (may be NULL): key files wrapped anew, or 1.
+ */
+JS_API int js_store_rekey(struct js_store *store, const char *account, const char *name,
+                          const enum js_new_cipher *cipher, uint64_t *ret_changed);
+/* Another compression ("none", "s2", "lz4") for a stream and its blocks. LZ4 streams lie in jetfs/
+ * beside streams/, where servers do not look. ret_freed (may be NULL): bytes. */
+JS_API int js_store_recompress(struct js_store *store, const char *account, const char *name,
+                               const char *compression, uint64_t *ret_freed, char *ret_why,
+                               size_t why_size);
+
 /* ---- replicated state, backups ------------------------------------------------------------- */
 
 /* engine.md A0.4 version 1: appended to a buffer given by the caller's function, in pieces. */

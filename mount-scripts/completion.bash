@@ -28,7 +28,7 @@ _jetfs() {
         return
     fi
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "mount ls info dump verify pub rm purge compact backup restore stream next consumer bench --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "mount ls info dump verify pub rm purge compact backup restore rekey stream next consumer bench --help --version" -- "$word")
         return
     fi
     if [ "$verb" = stream ] && [ "$COMP_CWORD" = 2 ]; then

@@ -10,9 +10,9 @@ set -euo pipefail
 export LC_ALL=C
 
 packages=(gcc libc6-dev meson ninja-build pkg-config fuse3 libfuse3-dev libsodium-dev libssl-dev
-    libjansson-dev libsnappy-dev)
+    libjansson-dev libsnappy-dev liblz4-dev)
 if [ "${1:-}" = --tests ]; then
-    packages+=(libcmocka-dev libhighwayhash-dev python3 xz-utils attr util-linux procps)
+    packages+=(libcmocka-dev libhighwayhash-dev clang libclang-rt-14-dev python3 xz-utils attr util-linux procps)
 fi
 
 if ! command -v dpkg-query >/dev/null; then

@@ -74,7 +74,7 @@ check() {
 mount-scripts/install-packages.sh --tests || fail "packages are missing"
 mkdir -p "$build"
 
-suites=(--no-suite interop)
+suites=(--no-suite interop --no-suite fuzzing)
 if [ "$quick" = no ]; then
     step "fetching servers"
     tests/peers/fetch.sh "$build/peers" && echo "all there"
@@ -88,7 +88,7 @@ if [ "$quick" = yes ]; then
 else
     build asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false ||
         fail "the build with sanitizers"
-    check asan --no-suite interop --timeout-multiplier 3
+    check asan --no-suite interop --no-suite fuzzing --timeout-multiplier 3
     build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false ||
         fail "the build with the thread sanitizer"
     check tsan --suite unit --suite mount --timeout-multiplier 5

@@ -99,6 +99,11 @@ static int posix_rename(void *ctx, int from_dirfd, const char *from, int to_dirf
     return renameat(from_dirfd, from, to_dirfd, to) < 0 ? -errno : 0;
 }
 
+static int posix_exchange(void *ctx, int a_dirfd, const char *a, int b_dirfd, const char *b) {
+    (void)ctx;
+    return renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
 static int posix_link(void *ctx, int from_dirfd, const char *from, int to_dirfd, const char *to) {
     (void)ctx;
     return linkat(from_dirfd, from, to_dirfd, to, 0) < 0 ? -errno : 0;
@@ -201,6 +206,7 @@ static const struct js_io posix_io = {
     .fsync = posix_fsync,
     .fdatasync = posix_fdatasync,
     .rename = posix_rename,
+    .exchange = posix_exchange,
     .link = posix_link,
     .unlink = posix_unlink,
     .rmdir = posix_rmdir,

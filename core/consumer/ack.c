@@ -8,6 +8,8 @@
  */
 #include "core/consumer/consumer.h"
 
+#define MAX_DELAY (INT64_C(3650) * 86400 * 1000000000) /* ten years */
+
 /* Takes a message out of the pending ones. mu held. */
 static int acknowledge(struct js_consumer *c, js_seq_t seq) {
     struct js_window_rules rules = js_consumer_rules(c);
@@ -16,7 +18,7 @@ static int acknowledge(struct js_consumer *c, js_seq_t seq) {
 
     if (i == JS_NO_ENTRY)
         return JS_ERR_MSG_NOT_FOUND;
-    int r = js_window_ack(&c->w, &rules, c->w.entries[i].dseq, seq, &changed);
+    int r = js_window_ack(&c->w, &rules, js_window_dseq(&c->w, &c->w.entries[i]), seq, &changed);
     js_consumer_changed(c);
     return r;
 }
@@ -39,9 +41,10 @@ static int covered(struct js_consumer *c, js_seq_t seq, js_seq_t **ret_seqs, siz
 }
 
 /* mu held, let go of meanwhile; retire_mu held. */
-static int acknowledge_and_retire(struct js_consumer *c, js_seq_t seq) {
+static int acknowledge_and_retire(struct js_consumer *c, js_seq_t seq, bool *ret_kept) {
     js_seq_t *seqs;
-    size_t n, done;
+    bool kept;
+    size_t n;
 
     if (js_window_find(&c->w, seq) == JS_NO_ENTRY)
         return JS_ERR_MSG_NOT_FOUND;
@@ -49,8 +52,9 @@ static int acknowledge_and_retire(struct js_consumer *c, js_seq_t seq) {
     if (r < 0)
         return r;
     pthread_mutex_unlock(&c->mu);
-    r = js_consumer_retire(c, seqs, n, &done);
+    r = js_consumer_retire(c, seqs, n, &kept);
     pthread_mutex_lock(&c->mu);
+    *ret_kept |= kept;
     js_free(c->env, seqs);
     if (r == 0 && c->closed)
         r = JS_ERR_STORE_CLOSED;
@@ -68,6 +72,8 @@ static int refuse(struct js_consumer *c, js_seq_t seq, js_time_t delay, js_time_
         return JS_ERR_MSG_NOT_FOUND;
     struct js_entry *e = &c->w.entries[i];
     js_consumer_changed(c);
+    if (delay > MAX_DELAY)
+        delay = MAX_DELAY;
     /* The wait ends when the delay does, also for who opens the consumer later. */
     e->time = now - js_consumer_wait(&c->config, e->redelivered) + (delay > 0 ? delay : 0);
     if (delay <= 0)
@@ -86,53 +92,74 @@ static int prolong(struct js_consumer *c, js_seq_t seq, js_time_t now) {
     e->flags &= ~(uint32_t)JS_ENTRY_DUE;
     e->time = now;
     js_consumer_changed(c);
-    js_dispatch_expect(c, now + js_consumer_wait(&c->config, e->redelivered));
+    js_dispatch_expect(c, js_consumer_end(c, now, e->redelivered));
     return 0;
 }
 
-static int take_one(struct js_consumer *c, const struct js_ack *a, bool retires, js_time_t now) {
+struct taking {
+    struct js_consumer *c;
+    js_time_t now;
+    bool retires;
+    bool removed; /* something left the stream */
+    bool state;   /* something is only done because the state says so */
+};
+
+static int take_one(struct taking *t, const struct js_ack *a) {
+    bool kept = false;
+    int r;
+
     switch (a->kind) {
     case JS_ACK:
     case JS_TERM:
-        return retires ? acknowledge_and_retire(c, a->seq) : acknowledge(c, a->seq);
+        r = t->retires ? acknowledge_and_retire(t->c, a->seq, &kept) : acknowledge(t->c, a->seq);
+        t->removed |= t->retires;
+        t->state |= r == 0 && (kept || !t->retires);
+        return r;
     case JS_NAK:
-        return refuse(c, a->seq, a->delay, now);
+        return refuse(t->c, a->seq, a->delay, t->now);
     case JS_IN_PROGRESS:
-        return prolong(c, a->seq, now);
+        return prolong(t->c, a->seq, t->now);
     }
     return JS_ERR_INVAL;
 }
 
+/* Only what is final must outlive a crash: everything else only comes again. mu held, let go of. */
+static int settle(struct taking *t) {
+    struct js_consumer *c = t->c;
+    enum js_sync_mode mode = c->stream->sync_mode;
+    int r = t->state ? js_consumer_make_durable(c) : 0;
+
+    pthread_mutex_unlock(&c->mu);
+    if (t->state || !t->removed || (mode != JS_SYNC_CLOSE && mode != JS_SYNC_ALWAYS))
+        return r;
+    return js_stream_sync(c->stream);
+}
+
 int js_consumer_ack(struct js_consumer *c, const struct js_ack *acks, size_t n, size_t *ret_done) {
-    bool retires = js_stream_retires(c->stream), final = false;
-    js_time_t now = c->env->clock->now(c->env->clock->ctx);
+    struct taking t = {.c = c,
+                       .now = c->env->clock->now(c->env->clock->ctx),
+                       .retires = js_stream_retires(c->stream)};
     size_t done = 0;
-    int d = 0;
+    int settled;
 
     if (ret_done)
         *ret_done = 0;
     if (c->config.ack_policy == 'n')
         return JS_ERR_NO_ACK_POLICY;
-    if (retires)
+    if (t.retires)
         pthread_mutex_lock(&c->stream->retire_mu);
     int r = js_consumer_lock(c);
-    if (r == 0) {
-        for (; done < n && r == 0; done += r == 0) {
-            r = take_one(c, &acks[done], retires, now);
-            final |= r == 0 && (acks[done].kind == JS_ACK || acks[done].kind == JS_TERM);
-        }
-        if (retires)
-            pthread_mutex_unlock(&c->stream->retire_mu);
-        /* Only what is final must outlive a crash: everything else only comes again. */
-        if (final)
-            d = js_consumer_make_durable(c);
-        pthread_mutex_unlock(&c->mu);
-        js_consumer_tell_ready(c);
-    } else if (retires) {
+    bool open = r == 0;
+    for (; done < n && r == 0; done += r == 0)
+        r = take_one(&t, &acks[done]);
+    if (t.retires)
         pthread_mutex_unlock(&c->stream->retire_mu);
-    }
-    if (d < 0)
-        return d;
+    if (!open)
+        return r;
+    settled = settle(&t);
+    js_consumer_tell_ready(c);
+    if (settled < 0)
+        return settled;
     if (ret_done)
         *ret_done = done;
     return r;

@@ -30,8 +30,9 @@ struct js_dispatch {
     js_seq_t counted;          /* ... up to here */
     uint64_t removals, logged; /* the stream's counters when that was counted */
     uint32_t generation;
-    bool known;    /* it was counted */
-    js_seq_t seen; /* the stream's last sequence, as seen last */
+    bool known;     /* it was counted */
+    bool lost_some; /* messages were removed otherwise than by being acknowledged */
+    js_seq_t seen;  /* the stream's last sequence, as seen last */
 };
 
 struct js_consumer {
@@ -127,6 +128,8 @@ void js_dispatch_took(struct js_consumer *c, js_seq_t seq);
 
 /* How long a message may be out that was redelivered so often. */
 js_time_t js_consumer_wait(const struct js_consumer_config *config, uint64_t redelivered);
+/* When the ack wait of an entry, or one that begins then, is over. */
+js_time_t js_consumer_end(const struct js_consumer *c, js_time_t begin, uint64_t redelivered);
 /* mu held: puts an entry into the queue of those that are delivered again. NOMEM. */
 int js_dispatch_push(struct js_consumer *c, size_t entry);
 /* mu held: an ack wait that ends then was begun. */
@@ -143,8 +146,8 @@ int js_consumers_run(struct js_stream *stream, js_time_t now);
 /* True if acknowledged messages leave this stream. */
 bool js_stream_retires(struct js_stream *stream);
 /* Removes messages that this consumer is done with, if no other one needs them. retire_mu held.
- * *ret_n: those before the one that failed. */
-int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, size_t *ret_n);
+ * *ret_kept: some are needed. */
+int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, bool *ret_kept);
 /* A consumer of a stream with retention by interest is gone: removes what only it wanted. retire_mu
  * held. */
 int js_stream_retire_unwanted(struct js_stream *stream, const struct js_consumer_config *config);

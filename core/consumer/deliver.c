@@ -80,7 +80,9 @@ static int list_lasts(struct js_consumer *c) {
     struct js_filter filter = js_consumer_filter(&c->config);
     struct js_dispatch *d = &c->d;
     js_seq_t after;
-    int r = js_stream_seq_from_time(c->stream, c->config.created + 1, &after);
+    js_time_t created = c->config.created;
+    int r =
+        js_stream_seq_from_time(c->stream, created == INT64_MAX ? created : created + 1, &after);
 
     if (r < 0)
         return r;
@@ -109,7 +111,7 @@ int js_dispatch_begin(struct js_consumer *c) {
             e->flags &= ~(uint32_t)JS_ENTRY_DUE;
             r = js_dispatch_push(c, i);
         } else {
-            js_dispatch_expect(c, e->time + js_consumer_wait(&c->config, e->redelivered));
+            js_dispatch_expect(c, js_consumer_end(c, e->time, e->redelivered));
         }
     }
     if (r == 0 && c->config.deliver_policy == 'p')
@@ -141,7 +143,7 @@ static int hand_out(struct js_consumer *c, struct batch *b, js_seq_t seq, uint64
         return r;
     size_t i = js_window_find(&c->w, seq);
     if (i != JS_NO_ENTRY) {
-        js_dispatch_expect(c, b->now + js_consumer_wait(&c->config, c->w.entries[i].redelivered));
+        js_dispatch_expect(c, js_consumer_end(c, b->now, c->w.entries[i].redelivered));
         c->w.entries[i].flags &= ~(uint32_t)(JS_ENTRY_DUE | JS_ENTRY_UNSEEN);
     }
     js_consumer_changed(c);
@@ -172,11 +174,11 @@ static int again(struct js_consumer *c, struct batch *b, size_t i) {
         return there;
     if (!there) {
         js_consumer_changed(c);
-        return js_window_ack(&c->w, &rules, e.dseq, e.seq, &changed);
+        return js_window_ack(&c->w, &rules, js_window_dseq(&c->w, &e), e.seq, &changed);
     }
     if (rules.max_deliver > 0 && count > (uint64_t)rules.max_deliver) {
         js_consumer_changed(c);
-        return js_window_deliver(&c->w, &rules, e.dseq, e.seq, count, b->now);
+        return js_window_deliver(&c->w, &rules, js_window_dseq(&c->w, &e), e.seq, count, b->now);
     }
     return hand_out(c, b, e.seq, count);
 }
@@ -216,7 +218,7 @@ int js_dispatch_drop_gone(struct js_consumer *c) {
         /* An acknowledgement of all would take those before it along. */
         rules.ack_policy = 'e';
         if (!there)
-            r = js_window_ack(&c->w, &rules, e.dseq, e.seq, &changed);
+            r = js_window_ack(&c->w, &rules, js_window_dseq(&c->w, &e), e.seq, &changed);
         from = e.seq + 1;
     }
 }
@@ -296,6 +298,23 @@ static int follow_back(struct js_consumer *c) {
     return r;
 }
 
+/* What a purge took need not wait for its ack wait to be over; nor do counts below the first
+ * message. */
+static int forget_removed(struct js_consumer *c) {
+    struct js_stream_state st;
+
+    if (!c->d.lost_some)
+        return 0;
+    int r = js_dispatch_drop_gone(c);
+    if (r < 0)
+        return r;
+    js_stream_get_state(c->stream, &st);
+    js_window_forget_counts_below(&c->w, st.first_seq);
+    js_consumer_changed(c);
+    c->d.lost_some = false;
+    return 0;
+}
+
 /* mu held. */
 static int deliver(struct js_consumer *c, struct batch *b) {
     if (c->config.pause_until > b->now) {
@@ -307,6 +326,8 @@ static int deliver(struct js_consumer *c, struct batch *b) {
         r = js_dispatch_expire(c, b->now, NULL);
     if (r == 0)
         r = js_dispatch_count(c);
+    if (r == 0)
+        r = forget_removed(c);
     if (r == 0)
         r = take_due(c, b);
     for (size_t i = 0; i < b->n; i++)
@@ -322,13 +343,13 @@ static int deliver(struct js_consumer *c, struct batch *b) {
 /* Without acknowledgements, delivered is done. */
 static int retire_delivered(struct js_consumer *c, const struct batch *b) {
     js_seq_t *seqs = js_malloc(c->env, b->n * sizeof *seqs);
-    size_t n;
+    bool kept;
 
     if (!seqs)
         return JS_ERR_NOMEM;
     for (size_t i = 0; i < b->n; i++)
         seqs[i] = b->out[i].seq;
-    int r = js_consumer_retire(c, seqs, b->n, &n);
+    int r = js_consumer_retire(c, seqs, b->n, &kept);
     js_free(c->env, seqs);
     return r;
 }

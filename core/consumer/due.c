@@ -13,6 +13,15 @@ js_time_t js_consumer_wait(const struct js_consumer_config *config, uint64_t red
         ->backoff[redelivered < config->num_backoff ? redelivered : config->num_backoff - 1];
 }
 
+js_time_t js_consumer_end(const struct js_consumer *c, js_time_t begin, uint64_t redelivered) {
+    js_time_t end;
+
+    /* Both come from files. */
+    if (__builtin_add_overflow(begin, js_consumer_wait(&c->config, redelivered), &end))
+        return INT64_MAX;
+    return end;
+}
+
 void js_dispatch_expect(struct js_consumer *c, js_time_t end) {
     if (c->d.check_at == 0 || end < c->d.check_at)
         c->d.check_at = end;
@@ -53,7 +62,7 @@ int js_dispatch_expire(struct js_consumer *c, js_time_t now, bool *ret_some) {
         const struct js_entry *e = &c->w.entries[i];
         if (e->flags & JS_ENTRY_DUE)
             continue;
-        js_time_t end = e->time + js_consumer_wait(&c->config, e->redelivered);
+        js_time_t end = js_consumer_end(c, e->time, e->redelivered);
         if (end > now) {
             js_dispatch_expect(c, end);
             continue;

@@ -78,7 +78,7 @@ int js_consumer_update_delivered(struct js_consumer *c, uint64_t dseq, js_seq_t 
         js_consumer_changed(c);
         size_t i = js_window_find(&c->w, seq);
         if (i != JS_NO_ENTRY)
-            js_dispatch_expect(c, time + js_consumer_wait(&c->config, c->w.entries[i].redelivered));
+            js_dispatch_expect(c, js_consumer_end(c, time, c->w.entries[i].redelivered));
         if (seq >= c->d.next) {
             c->d.next = seq + 1;
             c->d.known = false;

@@ -23,7 +23,8 @@ struct marks {
     uint64_t removals, logged;
     uint32_t generation;
     js_seq_t last;
-    bool same; /* nothing left that has not been delivered */
+    bool same;  /* nothing left that has not been delivered */
+    bool taken; /* something left that is pending */
 };
 
 static struct marks look(struct js_consumer *c) {
@@ -39,8 +40,11 @@ static struct marks look(struct js_consumer *c) {
     uint64_t left = m.removals - d->removals, logged = m.logged - d->logged;
     m.same =
         d->known && m.generation == d->generation && left == logged && logged <= JS_REMOVED_LOG;
-    for (uint64_t i = d->logged; m.same && i != m.logged; i++)
-        m.same = s->removed_log[i % JS_REMOVED_LOG] < d->next;
+    for (uint64_t i = d->logged; m.same && i != m.logged; i++) {
+        js_seq_t seq = s->removed_log[i % JS_REMOVED_LOG];
+        m.same = seq < d->next;
+        m.taken |= js_window_find(&c->w, seq) != JS_NO_ENTRY;
+    }
     pthread_rwlock_unlock(&s->lock);
     return m;
 }
@@ -63,6 +67,7 @@ int js_dispatch_count(struct js_consumer *c) {
     js_seq_t upto = d->counted;
     int r = 0;
 
+    d->lost_some |= m.taken || (d->known && !m.same);
     if (!m.same) {
         r = count_from(c, lasts ? d->resume : d->next, &n, &upto);
         if (r < 0)

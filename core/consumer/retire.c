@@ -100,20 +100,19 @@ static int take_out(struct js_stream *s, js_seq_t seq) {
     return r > 0 || r == JS_ERR_EOF || r == JS_ERR_MSG_NOT_FOUND ? 0 : r;
 }
 
-int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, size_t *ret_n) {
+int js_consumer_retire(struct js_consumer *c, const js_seq_t *seqs, size_t n, bool *ret_kept) {
     struct js_others o = {.s = c->stream, .but = c->name};
     bool ask = retention(c->stream) == 'i';
     int r = ask ? js_stream_list_consumers(c->stream, add_other, &o) : 0;
 
-    *ret_n = 0;
+    *ret_kept = false;
     for (size_t i = 0; i < n && r == 0; i++) {
         bool keep = false;
         if (ask)
             r = is_needed(&o, seqs[i], &keep);
         if (r == 0 && !keep)
             r = take_out(c->stream, seqs[i]);
-        if (r == 0)
-            ++*ret_n;
+        *ret_kept |= keep;
     }
     put_others(&o);
     return r;

@@ -256,8 +256,16 @@ static struct js_window begin_set(const struct js_window *w, const struct js_con
 }
 
 static int end_set(struct js_window *w, struct js_window *n, const struct js_consumer_state *st) {
-    n->live = n->tail = st->num_pending;
-    int r = join_counts(n, st);
+    /* What a file says to be out and was never delivered: it comes as a new one. */
+    n->tail = st->num_pending;
+    while (n->tail && n->entries[n->tail - 1].seq > n->delivered_stream)
+        n->tail--;
+    n->live = n->tail;
+    if (n->floor_consumer > n->delivered_consumer)
+        n->floor_consumer = n->delivered_consumer;
+    if (n->floor_stream > n->delivered_stream)
+        n->floor_stream = n->delivered_stream;
+    int r = n->delivered_consumer >> 63 ? JS_ERR_CORRUPT : join_counts(n, st);
 
     if (r < 0) {
         js_window_done(n);

@@ -70,6 +70,10 @@ size_t js_window_from(const struct js_window *w, js_seq_t seq);
 size_t js_window_after(const struct js_window *w, size_t i);
 /* How often a message was delivered beyond the first time. */
 uint64_t js_window_redelivered(const struct js_window *w, js_seq_t seq);
+/* The consumer's number of an entry, above the floor whatever a file says (version 1 has none). */
+static inline uint64_t js_window_dseq(const struct js_window *w, const struct js_entry *e) {
+    return e->dseq > w->floor_consumer ? e->dseq : w->floor_consumer + 1;
+}
 /* Room for n more entries, so that as many js_window_deliver cannot fail. */
 int js_window_reserve(struct js_window *w, size_t n);
 

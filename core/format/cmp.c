@@ -56,6 +56,36 @@ static void in_file(void *ctx, const struct js_s2_bad *bad) {
     place->bad_fn(place->ctx, &moved);
 }
 
+static int decode_lz4(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
+                      void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx) {
+    struct place place = {.bad_fn = bad_fn, .ctx = ctx};
+    struct js_reader r = js_reader_of(in + 4, len - 4);
+    uint64_t size = js_read_uv(&r);
+    size_t begin = out->len;
+
+    place.stream = r.bad ? MIN_HEAD : (size_t)(r.p - in);
+    if (len < place.stream + RAW_END)
+        return JS_ERR_TORN;
+    if (max_out < RAW_END)
+        return JS_ERR_TOO_BIG;
+    int e = js_lz4_decode(in + place.stream, len - place.stream - RAW_END, max_out - RAW_END, out,
+                          bad_fn ? in_file : NULL, &place);
+    if (e == 0)
+        js_buf_append(out, in + len - RAW_END, RAW_END);
+    if (e == 0 && out->failed)
+        e = JS_ERR_NOMEM;
+    if (e == 0 && out->len - begin != size) {
+        struct js_s2_bad bad = {.src_off = 4,
+                                .src_len = place.stream - 4,
+                                .out_off = out->len - begin,
+                                .what = "the block is not as long as its head says"};
+        if (!bad_fn)
+            return JS_ERR_CORRUPT;
+        bad_fn(ctx, &bad);
+    }
+    return e;
+}
+
 int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
                   void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx) {
     struct js_s2_bad bad = {.src_len = MIN_HEAD, .what = "the head of the compressed block is "
@@ -64,6 +94,8 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
 
     if (len < MIN_HEAD)
         return JS_ERR_TORN;
+    if (memcmp(in, "cmp", 3) == 0 && in[3] == JS_CMP_LZ4 && !find_stream(in, len))
+        return decode_lz4(in, len, max_out, out, bad_fn, ctx);
     struct js_reader r = js_reader_of(in + 4, len - 4);
     uint64_t size = js_read_uv(&r);
     size_t at = r.bad ? 0 : (size_t)(r.p - in);
@@ -106,12 +138,13 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
 }
 
 int js_cmp_encode(enum js_cmp_kind kind, const uint8_t *in, size_t len, struct js_buf *out) {
-    if (len < RAW_END || kind != JS_CMP_S2)
-        return kind == JS_CMP_S2 ? JS_ERR_INVAL : JS_ERR_UNSUPPORTED;
+    if (len < RAW_END)
+        return JS_ERR_INVAL;
     js_buf_append(out, "cmp", 3);
-    js_buf_append_u8(out, JS_CMP_S2);
+    js_buf_append_u8(out, (uint8_t)kind);
     js_buf_append_uv(out, len);
-    int r = js_s2_encode(in, len - RAW_END, out);
+    int r = kind == JS_CMP_LZ4 ? js_lz4_encode(in, len - RAW_END, out)
+                               : js_s2_encode(in, len - RAW_END, out);
     js_buf_append(out, in + len - RAW_END, RAW_END);
     return r < 0 ? r : out->failed ? JS_ERR_NOMEM : 0;
 }

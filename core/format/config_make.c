@@ -281,7 +281,7 @@ static int put_newer(struct maker *m) {
         return r;
     if (!*compression || strcmp(compression, "none") == 0)
         return 0;
-    if (strcmp(compression, "s2") != 0)
+    if (strcmp(compression, "s2") != 0 && strcmp(compression, "lz4") != 0)
         return REFUSE(m, "\"compression\" cannot be \"%.40s\"", compression);
     return put(m, "compression", json_string(compression));
 }

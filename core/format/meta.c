@@ -58,7 +58,7 @@ static char word_of(struct js_fields *f, const char *key, const char *const *wor
 static void take_words(struct js_fields *f, struct js_stream_config *c) {
     static const char *const retentions[] = {"limits", "interest", "workqueue", NULL};
     static const char *const discards[] = {"old", "new", NULL};
-    static const char *const compressions[] = {"none", "s2", NULL};
+    static const char *const compressions[] = {"none", "s2", "lz4", NULL};
     static const char *const storages[] = {"file", "memory", NULL};
 
     c->retention = word_of(f, "retention", retentions);

@@ -14,7 +14,7 @@ struct js_stream_config {
     size_t num_subjects;
     char retention;   /* 'l'imits, 'i'nterest, 'w'orkqueue */
     char discard;     /* 'o'ld, 'n'ew */
-    char compression; /* 'n'one, 's'2 */
+    char compression; /* 'n'one, 's'2, 'l'z4 */
     int64_t max_msgs, max_bytes, max_msgs_per_subject, max_msg_size; /* -1 = no limit */
     int64_t max_age; /* ns, 0 = none */
     int64_t duplicate_window;  /* ns, 0 = none */

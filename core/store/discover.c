@@ -286,38 +286,55 @@ int js_store_discover(struct js_store *store, const char *source, char *ret_why,
     return r;
 }
 
-int js_store_open_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+int js_store_open_account_dir(struct js_store *s, const char *account, int *ret_fd) {
     const struct js_io *io = s->env->io;
-    int base = s->fd, fd;
+    int base = s->fd;
 
     if (s->kind == JS_SOURCE_ACCOUNT) {
         if (strcmp(account, s->account) != 0)
             return JS_ERR_NO_ACCOUNT;
-        fd = io->open_dir(io->ctx, base, "streams");
-        if (fd < 0)
-            return js_err_from_errno(-fd);
-        *ret_fd = fd;
-        return 0;
+        *ret_fd = io->open_dir(io->ctx, base, ".");
+        return *ret_fd < 0 ? js_err_from_errno(-*ret_fd) : 0;
     }
     if (s->kind != JS_SOURCE_STORE && s->kind != JS_SOURCE_JETSTREAM)
         return JS_ERR_NO_ACCOUNT;
     if (!*account || account[0] == '.' || strchr(account, '/'))
         return JS_ERR_NO_ACCOUNT;
-    int jet = -1;
     if (s->kind == JS_SOURCE_STORE) {
-        jet = base = io->open_dir(io->ctx, s->fd, "jetstream");
+        base = io->open_dir(io->ctx, s->fd, "jetstream");
         if (base < 0)
             return js_err_from_errno(-base);
     }
     int acc = io->open_dir(io->ctx, base, account);
-    if (jet >= 0)
-        io->close(io->ctx, jet);
+    if (base != s->fd)
+        io->close(io->ctx, base);
     if (acc < 0)
         return acc == -ENOENT ? JS_ERR_NO_ACCOUNT : js_err_from_errno(-acc);
-    fd = io->open_dir(io->ctx, acc, "streams");
+    *ret_fd = acc;
+    return 0;
+}
+
+int js_store_open_world(struct js_store *s, const char *account, const char *world, int *ret_fd) {
+    const struct js_io *io = s->env->io;
+    int acc = -1;
+    int r = js_store_open_account_dir(s, account, &acc);
+
+    if (r < 0)
+        return r;
+    int fd = io->open_dir(io->ctx, acc, world);
     io->close(io->ctx, acc);
     if (fd < 0)
         return fd == -ENOENT ? JS_ERR_NO_ACCOUNT : js_err_from_errno(-fd);
     *ret_fd = fd;
     return 0;
+}
+
+int js_store_open_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
+    int r = js_store_open_world(s, account, "streams", ret_fd);
+
+    /* An account's directory is known by it. */
+    return r == JS_ERR_NO_ACCOUNT && s->kind == JS_SOURCE_ACCOUNT &&
+                   strcmp(account, s->account) == 0
+               ? JS_ERR_NO_ENTRY
+               : r;
 }

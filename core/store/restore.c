@@ -220,6 +220,25 @@ static int make_consumer(void *ctx, const char *name) {
     return r;
 }
 
+int js_store_copy_stream(struct js_stream *from, struct js_stream *to) {
+    struct making m = {.from = from, .to = to};
+    bool async = to->async, no_expire = to->no_expire;
+
+    to->async = true;
+    to->no_expire = true;
+    int r = store_messages(from, to);
+    if (r == 0)
+        r = js_stream_list_consumers(from, make_consumer, &m);
+    if (r == 0)
+        r = js_stream_sync(to);
+    pthread_rwlock_wrlock(&to->lock);
+    to->async = async;
+    to->no_expire = no_expire;
+    js_writer_reconfigure(to);
+    pthread_rwlock_unlock(&to->lock);
+    return r;
+}
+
 /* Stores everything anew; the stream is deleted again when that fails. */
 static int rebuild(struct restore *re) {
     const char *text = js_stream_config_json(re->from);
@@ -242,19 +261,7 @@ static int rebuild(struct restore *re) {
         return r;
     r = js_store_get_stream(re->store, re->account, re->name, &m.to);
     if (r == 0) {
-        bool async = m.to->async, expire = m.to->no_expire;
-        m.to->async = true;
-        m.to->no_expire = true;
-        r = store_messages(re->from, m.to);
-        if (r == 0)
-            r = js_stream_list_consumers(re->from, make_consumer, &m);
-        if (r == 0)
-            r = js_stream_sync(m.to);
-        m.to->async = async;
-        m.to->no_expire = expire;
-        pthread_rwlock_wrlock(&m.to->lock);
-        js_writer_reconfigure(m.to);
-        pthread_rwlock_unlock(&m.to->lock);
+        r = js_store_copy_stream(re->from, m.to);
         js_stream_unref(m.to);
     }
     if (r < 0)

@@ -130,17 +130,22 @@ static int cmp_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int give_names(struct names *n, js_name_fn fn, void *ctx) {
-    int r = js_io_result(n->env->io->list(n->env->io->ctx, n->fd, take_name, n));
-
+/* Calls fn for what was collected, each name once, and frees it. */
+static int give_sorted(struct names *n, int r, js_name_fn fn, void *ctx) {
     if (r == 0 && n->count)
         qsort(n->list, n->count, sizeof *n->list, cmp_name);
     for (size_t i = 0; i < n->count && r == 0; i++)
-        r = fn(ctx, n->list[i]);
+        if (i == 0 || strcmp(n->list[i - 1], n->list[i]) != 0)
+            r = fn(ctx, n->list[i]);
     for (size_t i = 0; i < n->count; i++)
         js_free(n->env, n->list[i]);
     js_free(n->env, n->list);
     return r;
+}
+
+static int give_names(struct names *n, js_name_fn fn, void *ctx) {
+    return give_sorted(n, js_io_result(n->env->io->list(n->env->io->ctx, n->fd, take_name, n)), fn,
+                       ctx);
 }
 
 int js_store_list_accounts(struct js_store *store, js_name_fn fn, void *ctx) {
@@ -165,19 +170,27 @@ int js_store_list_streams(struct js_store *store, const char *account, js_name_f
 
     if (store->kind == JS_SOURCE_STREAM || store->kind == JS_SOURCE_BACKUP)
         return strcmp(account, store->account) == 0 ? fn(ctx, store->stream) : JS_ERR_NO_ACCOUNT;
-    int r = js_store_open_streams_dir(store, account, &n.fd);
+    int r = js_store_open_streams_dir(store, account, &n.fd), more;
     if (r < 0)
         return r;
-    r = give_names(&n, fn, ctx);
+    r = js_io_result(n.env->io->list(n.env->io->ctx, n.fd, take_name, &n));
     store->env->io->close(store->env->io->ctx, n.fd);
-    return r;
+    /* Those that only we read (LZ4) lie beside. */
+    if (r == 0 && js_store_open_world(store, account, "jetfs", &more) == 0) {
+        n.fd = more;
+        r = js_io_result(n.env->io->list(n.env->io->ctx, n.fd, take_name, &n));
+        store->env->io->close(store->env->io->ctx, n.fd);
+    }
+    return give_sorted(&n, r, fn, ctx);
 }
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
 static int open_files(struct js_store *store, const char *account, const char *name,
-                      struct js_files *ret) {
+                      struct js_files *ret, bool *ret_lz4) {
     int fd;
+
+    *ret_lz4 = false;
 
     if (store->kind == JS_SOURCE_BACKUP || store->kind == JS_SOURCE_STREAM) {
         if (strcmp(account, store->account) != 0)
@@ -196,12 +209,17 @@ static int open_files(struct js_store *store, const char *account, const char *n
         return r;
     r = js_files_open_dir(store->env, fd, name, ret);
     store->env->io->close(store->env->io->ctx, fd);
+    if (r == JS_ERR_NO_ENTRY && js_store_open_world(store, account, "jetfs", &fd) == 0) {
+        r = js_files_open_dir(store->env, fd, name, ret);
+        store->env->io->close(store->env->io->ctx, fd);
+        *ret_lz4 = r == 0;
+    }
     return r == JS_ERR_NO_ENTRY ? JS_ERR_NO_STREAM : r;
 }
 
 /* Opens, locks and reads a stream; no lock of the store is held. */
 static int bring_in(struct js_store *store, const char *account, const char *name,
-                    uint64_t identity, struct js_stream **ret) {
+                    const char *hidden, uint64_t identity, struct js_stream **ret) {
     const struct js_io *io = store->env->io;
     struct js_stream *s = js_stream_new(store, store->env, account, name);
 
@@ -221,7 +239,17 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->async = store->options.flags & JS_OPEN_ASYNC;
     s->no_expire = store->options.no_expire;
     s->block_size = store->options.block_size;
-    int r = open_files(store, account, name, &s->files);
+    int r = 0;
+    if (hidden) {
+        int streams = -1;
+        r = js_store_open_streams_dir(store, account, &streams);
+        if (r == 0)
+            r = js_files_open_dir(store->env, streams, hidden, &s->files);
+        if (streams >= 0)
+            io->close(io->ctx, streams);
+    } else {
+        r = open_files(store, account, name, &s->files, &s->lz4);
+    }
     if (r == 0 && s->rw) {
         int l = io->lock(io->ctx, s->files.dirfd);
         if (l < 0)
@@ -237,6 +265,14 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     }
     *ret = s;
     return 0;
+}
+
+int js_store_open_hidden(struct js_store *store, const char *account, const char *name,
+                         const char *hidden, struct js_stream **ret_stream) {
+    pthread_mutex_lock(&store->mu);
+    uint64_t identity = ++store->next_identity;
+    pthread_mutex_unlock(&store->mu);
+    return bring_in(store, account, name, hidden, identity, ret_stream);
 }
 
 static struct js_open_stream *find_open(struct js_store *store, const char *account,
@@ -290,7 +326,7 @@ int js_store_get_stream(struct js_store *store, const char *account, const char 
     store->streams = o;
     uint64_t identity = ++store->next_identity;
     pthread_mutex_unlock(&store->mu);
-    int r = bring_in(store, account, name, identity, &s);
+    int r = bring_in(store, account, name, NULL, identity, &s);
     pthread_mutex_lock(&store->mu);
     if (r < 0) {
         forget_open(store, o);
@@ -305,8 +341,9 @@ int js_store_get_stream(struct js_store *store, const char *account, const char 
 
 int js_store_lock_holder(struct js_store *store, const char *account, const char *name) {
     struct js_files files;
+    bool lz4;
 
-    if (open_files(store, account, name, &files) < 0)
+    if (open_files(store, account, name, &files, &lz4) < 0)
         return 0;
     int pid = files.dirfd >= 0 ? store->env->io->holder(store->env->io->ctx, files.dirfd) : 0;
     js_files_close(&files);

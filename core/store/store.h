@@ -36,6 +36,9 @@ struct js_store {
 
 /* Finds out what SOURCE is and fills kind, fd, account, stream, backup. */
 int js_store_discover(struct js_store *store, const char *source, char *ret_why, size_t why_size);
+/* Opens an account's directory; the directory "streams" or "jetfs" in it. NO_ACCOUNT. */
+int js_store_open_account_dir(struct js_store *store, const char *account, int *ret_fd);
+int js_store_open_world(struct js_store *store, const char *account, const char *world, int *ret_fd);
 /* Opens the directory that holds an account's streams. NO_ACCOUNT. */
 int js_store_open_streams_dir(struct js_store *store, const char *account, int *ret_fd);
 
@@ -60,6 +63,15 @@ int js_store_clear_dir(const struct js_env *env, int parent, const char *name);
 int js_store_check_subjects(struct js_store *store, const char *account, const char *name,
                             const struct js_stream_config *config, char *ret_why,
                             size_t why_size);
+
+/* Opens a directory below streams/ as a stream of that name that the store does not know (convert.c). */
+int js_store_open_hidden(struct js_store *store, const char *account, const char *name,
+                         const char *hidden, struct js_stream **ret_stream);
+
+/* ---- restore.c ---------------------------------------------------------------------------------- */
+
+/* Stores everything of a stream, consumers too, in an empty one: sequences, times and state stay. */
+int js_store_copy_stream(struct js_stream *from, struct js_stream *to);
 
 void js_why(char *ret_why, size_t why_size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

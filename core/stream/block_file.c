@@ -58,7 +58,8 @@ void js_block_key_drop(struct js_stream *s, uint32_t number, struct js_block_key
 }
 
 char js_stream_compression(const struct js_stream *s) {
-    return s->lz4 ? 'l' : s->config.compression;
+    /* Never where a server would look. */
+    return s->config.compression == 'l' && !s->lz4 ? 'n' : s->config.compression;
 }
 
 int js_block_encode(struct js_stream *s, const struct js_buf *plain, char compression,

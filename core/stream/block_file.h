@@ -10,6 +10,8 @@
 
 #include "core/stream/stream.h"
 
+struct js_writer;
+
 /* Makes and writes N.key for a new block of an encrypted stream. */
 int js_block_key_make(struct js_stream *s, uint32_t number, struct js_block_key **ret_key);
 /* Takes that back (key may be NULL: nothing happens). */
@@ -37,6 +39,11 @@ int js_block_encode(struct js_stream *s, const struct js_buf *plain, char compre
 int js_block_look(struct js_stream *s, size_t index);
 /* Rewrites a block that lost more than half of its bytes, if that is much (blocks_pass.c). */
 int js_compact_inline(struct js_stream *s, size_t index);
+/* Compresses blocks that were rolled since; lock held for writing (blocks_pass.c). */
+int js_stream_compress_sealed(struct js_stream *s, struct js_writer *w);
+bool js_stream_wants_compression(const struct js_stream *s);
+/* Gives every block but the newest the form that the configuration wants, without what is dead. */
+int js_stream_recompress_blocks(struct js_stream *stream, uint64_t *ret_freed);
 /* Keeps a file of msgs/ under quarantine/ (a second name; the first stays). */
 int js_quarantine(struct js_stream *s, const char *name);
 /* The compression that blocks of the stream are to have: 'n', 's', 'l'. */

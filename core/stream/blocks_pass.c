@@ -21,8 +21,18 @@ int js_compact_inline(struct js_stream *s, size_t index) {
     return js_block_rewrite(s, index, &how, NULL);
 }
 
-/* A block that is only being compressed, or whose live part is small enough (all: any dead part). */
-static int pass(struct js_stream *s, struct js_writer *w, bool all, uint64_t *ret_freed) {
+enum pass_kind { PASS_SYNC, PASS_COMPRESS, PASS_ALL, PASS_RECOMPRESS };
+
+static bool has_dead(const struct js_block *b, enum pass_kind kind) {
+    if (kind == PASS_COMPRESS)
+        return false;
+    if (kind != PASS_SYNC)
+        return b->raw_size > b->bytes || (b->cold && b->cold->unread);
+    return b->raw_size && 2 * b->bytes < b->raw_size && b->compacted_bytes != b->bytes;
+}
+
+static int pass(struct js_stream *s, struct js_writer *w, enum pass_kind kind,
+                uint64_t *ret_freed) {
     int r = js_writer_flush(s, w);
 
     if (r == 0)
@@ -31,9 +41,8 @@ static int pass(struct js_stream *s, struct js_writer *w, bool all, uint64_t *re
         struct js_block *b = s->blocks[i];
         if (b->unreadable || b->missing || b->odd || b->msgs == 0 || s->backing_up)
             continue;
-        bool dead = all ? b->raw_size > b->bytes || (b->cold && b->cold->unread)
-                        : b->raw_size && 2 * b->bytes < b->raw_size && b->compacted_bytes != b->bytes;
-        if (!dead && !wants_compression(s, b))
+        bool dead = has_dead(b, kind);
+        if (!dead && !wants_compression(s, b) && kind != PASS_RECOMPRESS)
             continue;
         struct js_rewrite how = {.drop_dead = dead, .compression = js_stream_compression(s)};
         int64_t freed = 0;
@@ -46,19 +55,19 @@ static int pass(struct js_stream *s, struct js_writer *w, bool all, uint64_t *re
     return r;
 }
 
-static int run_pass(struct js_stream *stream, bool all, uint64_t *ret_freed) {
+static int run_pass(struct js_stream *stream, enum pass_kind kind, uint64_t *ret_freed) {
     struct js_writer *w;
     uint64_t freed = 0;
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
-    if (r == 0 && all)
+    if (r == 0 && (kind == PASS_ALL || kind == PASS_RECOMPRESS))
         r = js_stream_scan_locked(stream);
     if (r == 0)
-        r = pass(stream, w, all, &freed);
-    if (r == 0)
+        r = pass(stream, w, kind, &freed);
+    if (r == 0 && kind != PASS_COMPRESS)
         r = js_writer_sync_locked(stream, w);
-    if (r == 0 && w->changed)
+    if (r == 0 && w->changed && kind != PASS_COMPRESS)
         r = js_stream_write_index(stream);
     pthread_rwlock_unlock(&stream->lock);
     if (ret_freed)
@@ -67,9 +76,26 @@ static int run_pass(struct js_stream *stream, bool all, uint64_t *ret_freed) {
 }
 
 int js_stream_sync_blocks(struct js_stream *stream) {
-    return run_pass(stream, false, NULL);
+    return run_pass(stream, PASS_SYNC, NULL);
 }
 
 int js_stream_compact_blocks(struct js_stream *stream, uint64_t *ret_freed) {
-    return run_pass(stream, true, ret_freed);
+    return run_pass(stream, PASS_ALL, ret_freed);
+}
+
+int js_stream_recompress_blocks(struct js_stream *stream, uint64_t *ret_freed) {
+    return run_pass(stream, PASS_RECOMPRESS, ret_freed);
+}
+
+int js_stream_compress_sealed(struct js_stream *s, struct js_writer *w) {
+    uint64_t freed;
+
+    return js_stream_compression(s) == 'n' ? 0 : pass(s, w, PASS_COMPRESS, &freed);
+}
+
+bool js_stream_wants_compression(const struct js_stream *s) {
+    for (size_t i = 0; i + 1 < s->num_blocks; i++)
+        if (s->blocks[i]->sealed_plain)
+            return js_stream_compression(s) != 'n';
+    return false;
 }

@@ -158,7 +158,7 @@ struct js_stream {
     uint64_t block_size;   /* of new blocks; 0 = by the configuration */
     bool async;            /* store calls may leave records in the buffer */
     bool no_expire;        /* age and TTLs take nothing out */
-    bool lz4;              /* lies where no server looks: blocks may be compressed with LZ4 */
+    bool lz4;              /* lies in jetfs/, where no server looks: blocks may be LZ4 */
     struct js_recent recent;
     struct js_filters filters;
     struct js_walk walk;

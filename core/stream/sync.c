@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/base/file.h"
+#include "core/stream/block_file.h"
 #include "core/stream/writer.h"
 
 #define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
@@ -281,6 +282,11 @@ js_time_t js_stream_sync_deadline(struct js_stream *stream) {
             t = w->since + (js_time_t)stream->sync_interval * SECOND;
         if (t && (!due || t < due))
             due = t;
+        if (js_stream_wants_compression(stream))
+            due = c->now(c->ctx);
+        t = w->next_pass;
+        if (t && (!due || t < due))
+            due = t;
         t = w->changed ? w->changed_since + INDEX_AFTER : 0;
         if (t && (!due || t < due))
             due = t;
@@ -292,7 +298,7 @@ js_time_t js_stream_sync_deadline(struct js_stream *stream) {
 int js_stream_sync_due(struct js_stream *stream, js_time_t now) {
     js_time_t interval = stream->sync_mode == JS_SYNC_CLOSE ? SECOND
                                                             : (js_time_t)stream->sync_interval * SECOND;
-    bool sync = false;
+    bool sync = false, pass = false;
     int r = 0;
 
     pthread_rwlock_wrlock(&stream->lock);
@@ -303,12 +309,19 @@ int js_stream_sync_due(struct js_stream *stream, js_time_t now) {
             r = js_writer_flush(stream, w);
         sync = w->dirty && w->since + interval <= now &&
                (stream->sync_mode == JS_SYNC_CLOSE || stream->sync_mode == JS_SYNC_INTERVAL);
+        if (r == 0 && !stream->backing_up)
+            r = js_stream_compress_sealed(stream, w);
+        pass = w->next_pass && w->next_pass <= now;
+        if (!w->next_pass || pass)
+            w->next_pass = now + (js_time_t)stream->sync_interval * SECOND;
         if (r == 0 && w->changed && w->changed_since + INDEX_AFTER <= now)
             r = js_stream_write_index(stream);
     }
     pthread_rwlock_unlock(&stream->lock);
     if (r == 0 && sync)
         r = js_stream_sync(stream);
+    if (r == 0 && pass)
+        r = js_stream_sync_blocks(stream);
     return r;
 }
 
@@ -318,7 +331,9 @@ int js_stream_finish(struct js_stream *stream) {
     pthread_rwlock_wrlock(&stream->lock);
     struct js_writer *w = stream->writer;
     if (w) {
-        r = stream->write_error ? JS_ERR_WRITE_FAILED : js_writer_sync_locked(stream, w);
+        r = stream->write_error ? JS_ERR_WRITE_FAILED : js_stream_compress_sealed(stream, w);
+        if (r == 0)
+            r = js_writer_sync_locked(stream, w);
         if (r == 0 && w->changed)
             r = js_stream_write_index(stream);
         js_writer_free(stream);

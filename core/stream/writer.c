@@ -248,6 +248,7 @@ static int begin_block(struct js_stream *s, struct js_writer *w) {
     }
     b->key = key;
     if (s->num_blocks > 1) {
+        s->blocks[s->num_blocks - 2]->sealed_plain = true;
         js_block_count(s, s->blocks[s->num_blocks - 2]);
         js_stream_trim(s);
     }

@@ -16,11 +16,11 @@
 #define EXIT_TEXT "\nExit: 0 done; 1 usage, or refused; 2 system error.\n"
 
 enum { OPT_ERASE = JF_OPT_VERB, OPT_SUBJECT, OPT_KEEP, OPT_SEQ, OPT_NAME, OPT_CIPHER, OPT_NO_CONS,
-       OPT_CHECK };
+       OPT_CHECK, OPT_COMPRESSION };
 
 struct options {
     bool erase, no_consumers, check;
-    const char *subject, *name;
+    const char *subject, *name, *compression;
     uint64_t keep, seq;
 };
 
@@ -57,6 +57,11 @@ static const char *take_option(struct jf_call *call, int id, const char *value) 
     case OPT_CHECK:
         o->check = true;
         return NULL;
+    case OPT_COMPRESSION:
+        o->compression = value;
+        return strcmp(value, "none") == 0 || strcmp(value, "s2") == 0 || strcmp(value, "lz4") == 0
+                   ? NULL
+                   : "--compression is none, s2 or lz4";
     default:
         return jf_cli_take_cipher(call, value);
     }
@@ -197,12 +202,17 @@ const struct jf_verb jf_verb_purge = {
 
 /* ---- compact ----------------------------------------------------------------------------------- */
 
-static int compact_one(struct jf_call *call, struct js_stream *stream) {
+static int compact_one(struct jf_call *call, struct jf_source *source, struct js_stream *stream) {
+    const struct options *o = call->data;
     uint64_t freed = 0;
-    int r = js_stream_compact_blocks(stream, &freed);
+    char why[300] = "";
+    int r = o->compression ? js_store_recompress(source->store, js_stream_account(stream),
+                                                 js_stream_name(stream), o->compression, &freed,
+                                                 why, sizeof why)
+                           : js_stream_compact_blocks(stream, &freed);
 
     if (r < 0)
-        return jf_cli_error(call, js_stream_name(stream), r, NULL);
+        return jf_cli_error(call, js_stream_name(stream), r, why);
     if (call->json)
         jf_out_printf(call->out, "{\"stream\": ");
     if (call->json)
@@ -227,18 +237,27 @@ static int run_compact(struct jf_call *call) {
             code = jf_cli_join(call->verb, code, jf_cli_exit_of(call->verb, r));
             continue;
         }
-        code = jf_cli_join(call->verb, code, compact_one(call, stream));
+        code = jf_cli_join(call->verb, code, compact_one(call, &source, stream));
         js_stream_unref(stream);
     }
     return jf_source_close(&source, code);
 }
+
+static const struct jf_opt compact_opts[] = {
+    {"compression", 0, "KIND", OPT_COMPRESSION, "none, s2 (servers read it) or lz4 (only jetfs)"},
+};
 
 const struct jf_verb jf_verb_compact = {
     .name = "compact",
     .synopsis = "SOURCE[:STREAM] [OPTIONS]",
     .summary = "give back the space of removed messages",
     .details = "Rewrites every block but the newest that holds removed messages, in the form that the\n"
-               "stream is configured to have (compression), and prints the bytes freed.\n" EXIT_TEXT,
+               "stream is configured to have, and prints the bytes freed. With --compression the\n"
+               "stream gets that compression for good, and every block with it. A stream with lz4\n"
+               "blocks lies in jetfs/ beside streams/, where no server looks.\n" EXIT_TEXT,
+    .opts = compact_opts,
+    .nopts = 1,
+    .option = take_option,
     .min_words = 1,
     .max_words = 1,
     .data_size = sizeof(struct options),

@@ -36,6 +36,7 @@ static const struct jf_verb *const verbs[] = {
     &jf_verb_stream_ls,
     &jf_verb_backup,
     &jf_verb_restore,
+    &jf_verb_rekey,
     &jf_verb_next,
     &jf_verb_consumer_add,
     &jf_verb_consumer_rm,

@@ -84,6 +84,7 @@ extern const struct jf_verb jf_verb_stream_rm;
 extern const struct jf_verb jf_verb_stream_ls;
 extern const struct jf_verb jf_verb_backup;
 extern const struct jf_verb jf_verb_restore;
+extern const struct jf_verb jf_verb_rekey;
 extern const struct jf_verb jf_verb_next;
 extern const struct jf_verb jf_verb_consumer_add;
 extern const struct jf_verb jf_verb_consumer_rm;

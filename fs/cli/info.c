@@ -109,6 +109,9 @@ static int print_stream(struct jf_out *out, struct js_stream *stream) {
     number_line(out, "blocks", state.num_blocks);
     number_line(out, "consumers", state.num_consumers);
     line(out, "cipher", js_stream_cipher(stream));
+    uint64_t kept = 0, kept_bytes = 0;
+    if (js_stream_quarantine(stream, &kept, &kept_bytes) == 0 && kept)
+        number_line(out, "quarantine", kept);
     r = js_stream_problems(stream, print_problem, &list);
     if (list.total > list.shown)
         jf_out_printf(out, "  and %zu more (see `jetfs verify`)\n", list.total - list.shown);

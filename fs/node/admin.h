@@ -9,7 +9,7 @@
 extern const struct jf_class jf_class_config;
 extern const struct jf_class jf_class_ctl;
 
-/* Of a stream's directory: config.json.* beside config.json (n_config.c). */
+/* Of a stream's or a consumer's directory: config.json.* beside config.json (n_config.c). */
 int jf_config_lookup(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry);
 int jf_config_create(fuse_req_t req, const struct jf_ref *dir, const char *name, mode_t mode,
                      struct fuse_file_info *fi, struct jf_entry *ret_entry);

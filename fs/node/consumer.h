@@ -30,6 +30,9 @@ void jf_consumers_free(struct jf_stream *stream);
 struct jf_ref;
 int jf_consumer_of(const struct jf_ref *ref, struct jf_consumer **ret_consumer);
 
+/* Makes the text the configuration of the consumer whose directory this is. Why not: errors.log. */
+int jf_consumer_set_config(const struct jf_ref *ref, const char *text);
+
 extern const struct jf_class jf_class_lease;         /* inflight/N */
 extern const struct jf_class jf_class_drop;          /* nak/ term/; num: enum js_ack_kind */
 extern const struct jf_class jf_class_ready;         /* ready/ */

@@ -2,7 +2,8 @@
 /*
  * A stream's config.json: read, it is the configuration; written, what was written is a whole new one
  * that is tried when the file is closed by who opened it. Editors may write config.json.ANYTHING beside
- * it, which is kept in memory, and rename that over config.json.
+ * it, which is kept in memory, and rename that over config.json. So they may beside a consumer's, whose
+ * config.json itself is in n_consumer_text.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "fs/node/admin.h"
+#include "fs/node/consumer.h"
 #include "fs/node/stream.h"
 #include "fs/view/info.h"
 
@@ -27,6 +29,7 @@ struct draft {
     bool dirty;
     /* of a file beside it, under table_lock: */
     struct jf_stream *stream;
+    char *consumer; /* "" = of the stream itself */
     char *name; /* NULL: no name any more */
     uint64_t id;
     struct draft *next;
@@ -55,6 +58,7 @@ static void draft_unref(struct draft *d) {
         return;
     pthread_mutex_destroy(&d->lock);
     free(d->data);
+    free(d->consumer);
     free(d->name);
     free(d);
 }
@@ -80,11 +84,21 @@ static bool is_beside(const char *name) {
     return strncmp(name, "config.json.", 12) == 0 && name[12];
 }
 
+/* The consumer whose directory it is; "" for a stream's. */
+static const char *consumer_of(const struct jf_ref *dir) {
+    return dir->class == &jf_class_consumer ? dir->node->text : "";
+}
+
+static bool is_file(const struct draft *d, const struct jf_ref *dir, const char *name) {
+    return d->stream == dir->stream && d->name && strcmp(d->name, name) == 0 &&
+           strcmp(d->consumer, consumer_of(dir)) == 0;
+}
+
 /* With a reference, or NULL. */
-static struct draft *find_file(struct jf_stream *stream, const char *name) {
+static struct draft *find_file(const struct jf_ref *dir, const char *name) {
     pthread_mutex_lock(&table_lock);
     struct draft *d = table;
-    while (d && !(d->stream == stream && d->name && strcmp(d->name, name) == 0))
+    while (d && !is_file(d, dir, name))
         d = d->next;
     if (d)
         d->refs++;
@@ -117,6 +131,9 @@ static int admit(const struct jf_ref *ref) {
 /* Makes the text the stream's configuration. */
 static int apply(const struct jf_ref *ref, const char *text) {
     char why[300] = "";
+
+    if (ref->class == &jf_class_consumer)
+        return jf_consumer_set_config(ref, text);
     int r = js_stream_update_config(ref->stream->stream, text, why, sizeof(why));
 
     if (r < 0)
@@ -355,7 +372,7 @@ static int file_entry(const struct jf_ref *dir, struct draft *d, struct jf_entry
 }
 
 int jf_config_lookup(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry) {
-    struct draft *d = is_beside(name) ? find_file(dir->stream, name) : NULL;
+    struct draft *d = is_beside(name) ? find_file(dir, name) : NULL;
 
     if (!d)
         return -ENOENT;
@@ -371,15 +388,16 @@ int jf_config_create(fuse_req_t req, const struct jf_ref *dir, const char *name,
     (void)mode;
     if (r < 0)
         return r;
-    struct draft *d = find_file(dir->stream, name);
+    struct draft *d = find_file(dir, name);
     if (d) {
         draft_unref(d);
         return -EEXIST;
     }
     d = draft_new();
-    char *copy = strdup(name);
-    if (!d || !copy) {
+    char *copy = strdup(name), *consumer = strdup(consumer_of(dir));
+    if (!d || !copy || !consumer) {
         free(copy);
+        free(consumer);
         if (d)
             draft_unref(d);
         return JS_ERR_NOMEM;
@@ -388,6 +406,7 @@ int jf_config_create(fuse_req_t req, const struct jf_ref *dir, const char *name,
     bool room = num_files < MAX_FILES;
     if (room) {
         d->stream = dir->stream;
+        d->consumer = consumer;
         d->name = copy;
         d->id = ++last_id;
         d->next = table;
@@ -396,8 +415,10 @@ int jf_config_create(fuse_req_t req, const struct jf_ref *dir, const char *name,
         num_files++;
     }
     pthread_mutex_unlock(&table_lock);
-    if (!room)
+    if (!room) {
         free(copy);
+        free(consumer);
+    }
     r = room ? file_entry(dir, d, ret_entry) : -ENOSPC;
     if (r == 0) {
         struct jf_ref ref = jf_ref_of(dir->fs, ret_entry->node);
@@ -412,7 +433,7 @@ int jf_config_create(fuse_req_t req, const struct jf_ref *dir, const char *name,
 }
 
 int jf_config_unlink(const struct jf_ref *dir, const char *name) {
-    struct draft *d = is_beside(name) ? find_file(dir->stream, name) : NULL;
+    struct draft *d = is_beside(name) ? find_file(dir, name) : NULL;
 
     if (!d)
         return -EPERM;
@@ -423,13 +444,14 @@ int jf_config_unlink(const struct jf_ref *dir, const char *name) {
 
 int jf_config_rename(const struct jf_ref *from, const char *name, const struct jf_ref *to,
                      const char *new_name, unsigned flags) {
-    struct draft *d = is_beside(name) ? find_file(from->stream, name) : NULL;
+    struct draft *d = is_beside(name) ? find_file(from, name) : NULL;
     int r = 0;
 
     (void)flags;
     if (!d)
         return -EPERM;
-    if (to->class != from->class || to->stream != from->stream)
+    if (to->class != from->class || to->stream != from->stream ||
+        strcmp(consumer_of(to), consumer_of(from)) != 0)
         r = -EXDEV;
     else if (strcmp(new_name, "config.json") != 0)
         r = -EPERM;

@@ -172,7 +172,7 @@ static int setattr_text(const struct jf_ref *ref, const struct stat *attr, int t
     return r;
 }
 
-static int change_config(const struct jf_ref *ref, const char *text) {
+int jf_consumer_set_config(const struct jf_ref *ref, const char *text) {
     struct jf_consumer *consumer;
     char why[256] = "";
     int r = jf_consumer_of(ref, &consumer);
@@ -230,7 +230,7 @@ static int commit(const struct jf_ref *ref, struct handle *h) {
     if (!h->writing || !h->changed)
         return 0;
     h->changed = false;
-    return is_config(ref) ? change_config(ref, h->text) : seek(ref, h->text);
+    return is_config(ref) ? jf_consumer_set_config(ref, h->text) : seek(ref, h->text);
 }
 
 static int flush_text(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {

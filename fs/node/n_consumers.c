@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/admin.h"
 #include "fs/node/consumer.h"
 #include "fs/node/dirbuf.h"
 #include "fs/node/items.h"
@@ -146,7 +147,7 @@ static int lookup(const struct jf_ref *dir, const char *name, struct jf_entry *r
     while (i < NUM_ITEMS && strcmp(items[i].name, name) != 0)
         i++;
     if (i == NUM_ITEMS)
-        return -ENOENT;
+        return jf_config_lookup(dir, name, ret_entry);
     char *key = item_key(dir->node->text, name);
     if (!key)
         return JS_ERR_NOMEM;
@@ -188,4 +189,7 @@ const struct jf_class jf_class_consumer = {
     .lookup = lookup,
     .stat = stat_dir,
     .readdir = list,
+    .create = jf_config_create,
+    .unlink = jf_config_unlink,
+    .rename = jf_config_rename,
 };

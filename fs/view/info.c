@@ -106,6 +106,13 @@ int jf_info_stream(struct js_stream *stream, char **ret_text, size_t *ret_len) {
         return rc;
     }
     jf_json_text(&json, "cipher", js_stream_cipher(stream));
+    uint64_t files = 0, bytes = 0;
+    if (js_stream_quarantine(stream, &files, &bytes) == 0 && files) {
+        struct jf_json kept = jf_json_object();
+        jf_json_number(&kept, "files", files);
+        jf_json_number(&kept, "bytes", bytes);
+        jf_json_nest(&json, "quarantine", &kept);
+    }
     add_config_name(&json, stream);
     jf_json_text(&json, "health", js_health_name(js_stream_health(stream)));
     add_problems(&json, stream);

@@ -53,7 +53,7 @@ static inline void fx_open(struct fixture *f) {
 
 /* A new store with the stream S of subjects s.>; retention NULL: limits. */
 static inline void fx_begin(struct fixture *f, const char *retention, enum js_sync_mode sync) {
-    char config[200];
+    char config[400];
 
     *f = (struct fixture){.sync = sync};
     f->disk = rd_new();

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Consumers through a mount: take, next, inflight/, nak/, term/, ready/, ack, and what becomes of messages
-# whose workers die.
+# Consumers through a mount: take, next, inflight/, nak/, term/, ready/, ack, and what becomes of
+# messages whose workers die.
 . "$(dirname "$0")/lib.sh"
 
 mkdir "$tmp/store"
+echo '{"retention":"workqueue"}' >"$tmp/q.json"
+"$jetfs" stream add "$tmp/store:Q" --config "$tmp/q.json" --subject 'Q.>' >/dev/null || ok 1 "stream add"
 mount_at 1 "$tmp/store" -o allow_all
 mkdir "$m/S" "$m/S/consumers/w"
 s=$m/S
@@ -104,6 +106,10 @@ import os
 fd = os.open('$w/config.json', os.O_WRONLY | os.O_TRUNC)
 os.write(fd, b'{\"ack_policy\":\"all\"}')
 os.close(fd)"
+does "an editor's way: a file beside it" sh -c "sed 's/\"max_ack_pending\": 2/\"max_ack_pending\": 3/' \
+    '$w/config.json' >'$w/config.json.new' && mv '$w/config.json.new' '$w/config.json'"
+is "$(json "$w/config.json" '["max_ack_pending"]')" 3 "is taken when it is renamed"
+does "back" sh -c "echo '{\"max_ack_pending\":2,\"ack_wait\":60000000000}' >'$w/config.json'"
 does "the reason stands in the log" grep -q ack_policy "$m/.jetfs/errors.log"
 seq 7 12 >"$s/pub/S.a"
 a=$(cat "$w/take") b=$(cat "$w/take")
@@ -160,6 +166,24 @@ for workers in 2 8; do
     is "$(ls "$tmp" | grep -c work.bad)" 0 "and every message was theirs to the end"
     is "$(json "$s/consumers/race$workers/info.json" '["num_ack_pending"]')" 0 "nothing is left"
 done
+
+# ---- a work queue: what is done is gone
+mkdir "$m/Q/consumers/q"
+fails "not permitted" "a second consumer would want the same" mkdir "$m/Q/consumers/q2"
+rm -f "$tmp"/work.*
+seq 1 60 >"$m/Q/pub/Q.jobs"
+running=
+for i in 1 2 3; do
+    (cd "$m/Q/consumers/q" && work $i) &
+    running="$running $!"
+done
+seq 61 100 >"$m/Q/pub/Q.jobs"
+for i in 1 2 3; do echo stop; done >"$m/Q/pub/Q.jobs"
+wait $running
+is "$(cat "$tmp"/work.[0-9]* | grep -v stop | sort -n | cmp - <(seq 1 100) && echo same)" same \
+    "three workers empty a work queue"
+is "$(json "$m/Q/info.json" '["messages"]')" 0 "nothing is left in the stream"
+is "$(ls "$m/Q/seq" | wc -l)" 0 "and nothing is listed"
 
 # ---- a worker that dies
 mkdir "$s/consumers/d"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped, with
-the same numbers, the same pending messages and the same counts of deliveries. test_interop.py does this,
-too.
+"""Consumers that real servers and jetfs work through in turn: each goes on where the other stopped,
+with the same numbers, the same pending messages and the same counts of deliveries. test_interop.py
+does this, too.
 
 usage: test_consumers.py JETFS PEERS
    PEERS    directory made by tests/peers/fetch.sh
@@ -50,6 +50,8 @@ def answer(client, reply, word):
 
 
 def numbers(info):
+    """What both tell. A server's number of pending messages is a running one, which on a stream
+    with retention by interest is now and then too low (2.15.1): see without_pending."""
     return {"delivered": [info["delivered"]["consumer_seq"], info["delivered"]["stream_seq"]],
             "ack_floor": [info["ack_floor"]["consumer_seq"], info["ack_floor"]["stream_seq"]],
             "num_ack_pending": info["num_ack_pending"],
@@ -83,6 +85,12 @@ def make_by_server(binary, store, retention, options):
     return info
 
 
+def without_pending(found, retention):
+    if retention == "interest":
+        return {name: value for name, value in found.items() if name != "num_pending"}
+    return found
+
+
 # ---- our side ---------------------------------------------------------------------------------
 
 def jetfs_numbers(jetfs, store, name, keys):
@@ -113,15 +121,17 @@ def work_in_mount(jetfs, store, keys):
 
 # ---- in turn ----------------------------------------------------------------------------------
 
-def go_on_in_server(binary, store, options, mine, theirs):
+def go_on_in_server(binary, store, options, retention, mine, theirs):
     """The server sees what jetfs left, and goes on with the right message and the right counts."""
     with Server(binary, store, **options) as server, server.client() as client:
-        equal(numbers(client.consumer_info("S", "theirs")), theirs, "the server's view of theirs")
+        equal(without_pending(numbers(client.consumer_info("S", "theirs")), retention),
+              without_pending(theirs, retention), "the server's view of theirs")
         new = fetch(client, "S", "theirs")
         equal((new.seq, new.count), (15, 1), "theirs goes on")
         answer(client, new.reply, b"+ACK")
         # Three of ours are out: 4, 8 for the second time, and 10.
-        equal(numbers(client.consumer_info("S", "ours")), mine, "the server's view of ours")
+        equal(without_pending(numbers(client.consumer_info("S", "ours")), retention),
+              without_pending(mine, retention), "the server's view of ours")
         seen = {}
 
         def all_again():
@@ -153,7 +163,10 @@ def in_turn(jetfs, binary, retention, cipher):
             with open(keys[1], "w", encoding="ascii") as file:
                 file.write(KEY)
         theirs = make_by_server(binary, store, retention, options)
-        equal(jetfs_numbers(jetfs, store, "theirs", keys), theirs, "jetfs' view of theirs")
+        seen = jetfs_numbers(jetfs, store, "theirs", keys)
+        equal(seen["num_pending"], MESSAGES - 6, "what is to come")
+        equal(without_pending(seen, retention), without_pending(theirs, retention),
+              "jetfs' view of theirs")
         if retention != "interest":
             jetfs.need("consumer", "add", store + ":S", "ours", "--filter", "s.b", "--wait", "2s",
                        *keys)
@@ -168,10 +181,13 @@ def in_turn(jetfs, binary, retention, cipher):
         state = [os.path.join(root, "o.dat") for root, _, names in os.walk(store)
                  if root.endswith("obs/ours") and "o.dat" in names][0]
         shutil.copy(state, state + ".prev")
-        found = go_on_in_server(binary, store, options, mine, theirs)
+        found = go_on_in_server(binary, store, options, retention, mine, theirs)
         check(os.path.exists(state + ".prev"), "o.dat.prev went")
         for name, want in found.items():
-            equal(jetfs_numbers(jetfs, store, name, keys), want, "jetfs' view of %s then" % name)
+            seen = jetfs_numbers(jetfs, store, name, keys)
+            equal(seen["num_pending"], {"ours": 3, "theirs": MESSAGES - 8}[name], "what is to come")
+            equal(without_pending(seen, retention), without_pending(want, retention),
+                  "jetfs' view of %s then" % name)
         out = jetfs.need("next", store + ":S", "ours", *keys)
         equal(out, b"more 0\n", "what jetfs goes on with")
         jetfs.need("verify", store, *keys)
@@ -181,8 +197,65 @@ def in_turn(jetfs, binary, retention, cipher):
               "messages left")
 
 
+# ---- configurations ------------------------------------------------------------------------------
+
+CONFIGS = {
+    "plain": {},
+    "one": {"filter_subject": "s.a", "description": "words", "sample_freq": "50%"},
+    "many": {"filter_subjects": ["s.a", "s.b.>"], "max_deliver": 5, "backoff": [SECOND, 2 * SECOND]},
+    "none": {"ack_policy": "none", "deliver_policy": "new"},
+    "all": {"ack_policy": "all", "deliver_policy": "by_start_sequence", "opt_start_seq": 3},
+    "time": {"deliver_policy": "by_start_time", "opt_start_time": "2020-01-01T00:00:00Z"},
+    "last": {"deliver_policy": "last_per_subject", "filter_subject": "s.>", "headers_only": True},
+    "limits": {"max_ack_pending": 7, "max_waiting": 9, "max_batch": 3, "max_bytes": 1000,
+               "max_expires": 60 * SECOND, "inactive_threshold": 3600 * SECOND,
+               "replay_policy": "original", "metadata": {"a": "b"}},
+    "paused": {"pause_until": "2099-01-01T00:00:00Z"},
+}
+SINCE_2_11 = ("pause_until",)
+
+
+def configurations(jetfs, version, binary):
+    """Servers load every kind of configuration that jetfs writes, see in it what was asked for, and
+    begin such a consumer of their own where jetfs begins."""
+    with tempfile.TemporaryDirectory(prefix="jetfs-consumers.") as store:
+        config = os.path.join(store, "config")
+        with open(config, "w", encoding="ascii") as file:
+            json.dump({"subjects": ["s.>"]}, file)
+        source = os.path.join(store, "store") + ":S"
+        jetfs.need("stream", "add", source, "--config", config)
+        jetfs.need("pub", source, "s.a", "--lines", stdin=b"1\n2\n3\n4\n")
+        for name, wish in CONFIGS.items():
+            with open(config, "w", encoding="ascii") as file:
+                json.dump(wish, file)
+            jetfs.need("consumer", "add", source, name, "--config", config)
+        with Server(binary, os.path.join(store, "store")) as server, server.client() as client:
+            for name, wish in CONFIGS.items():
+                info = client.consumer_info("S", name)
+                for field, value in wish.items():
+                    if field in SINCE_2_11 and version == "2.10.27":
+                        continue
+                    got = info["config"].get(field)
+                    if field == "metadata":
+                        got = {key: text for key, text in got.items() if not key.startswith("_nats")}
+                    equal(got, value, "%s of %s" % (field, name))
+                own = client.api("CONSUMER.CREATE.S.own-" + name, {"stream_name": "S", "config": {
+                    "durable_name": "own-" + name, "ack_policy": "explicit", **wish}})
+                want, got = numbers(own), numbers(info)
+                if version == "2.10.27":
+                    # Its floor begins at 0 wherever the consumer does.
+                    del want["ack_floor"], got["ack_floor"]
+                equal(got, want, "what the server makes of " + name)
+            equal(server.complaints(), [], "warnings")
+
+
 def run_consumers(tap, jetfs, peers):
     """peers: {version: program}"""
+    for version, binary in peers.items():
+        # 2.9.10 has one filter only.
+        if version != "2.9.10":
+            tap.run("%s loads every configuration of a consumer" % version, configurations, jetfs,
+                    version, binary)
     missing = fuse_missing()
     if missing:
         tap.skip("consumers in turn", missing)

@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Fuzzes what reads files of a store, one target after the other (libFuzzer, with the address and
+# undefined behaviour sanitizers). Inputs that fail are left in build/fuzz/failed; one that is kept as a
+# test goes to tests/fuzz/found.
+#
+# usage: tests/fuzz/run.sh [HOURS | SECONDSs] [TARGET...]
+#   HOURS     for all targets together, fractions allowed; 12s = 12 seconds a target (default: 60s)
+set -euo pipefail
+root=$(dirname -- "$(dirname -- "$(dirname -- "$(realpath -- "$0")")")")
+cd -- "$root"
+time=${1:-60s}
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(block record s2 lz4 index_db idx thw sched consumer_state meta
+    key_file backup texts stream_state)
+case $time in
+*s) seconds=${time%s} ;;
+*) seconds=$(awk -v h="$time" -v n=${#targets[@]} 'BEGIN { print int(h * 3600 / n) }') ;;
+esac
+build=$root/build/fuzz
+[ -f "$build/build.ninja" ] || CC=clang meson setup "$build" -Dfuzz=true -Dtests=true \
+    -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+ninja -C "$build" tests/fuzz_jetfs >/dev/null
+tests/golden/unpack.sh "$build/tests/golden" >/dev/null
+failed=$build/failed
+mkdir -p "$failed"
+
+# seeds NAME PATTERN...: small files of golden stores
+seeds() {
+    local dir=$build/seeds/$1
+    shift
+    [ -d "$dir" ] && return
+    mkdir -p "$dir"
+    for pattern in "$@"; do
+        find "$build/tests/golden" -name "$pattern" -size -64k -print0 |
+            while IFS= read -r -d '' file; do
+                cp -- "$file" "$dir/$(md5sum <"$file" | cut -c1-16)"
+            done
+    done
+    cp tests/fuzz/found/* "$dir/"
+}
+seeds block '*.blk'
+seeds record '*.blk'
+seeds s2 '*.blk' '*.s2'
+seeds lz4 '*.blk'
+seeds index_db index.db
+seeds idx '*.idx'
+seeds thw thw.db
+seeds sched sched.db sources.db
+seeds consumer_state o.dat
+seeds meta meta.inf
+seeds key_file '*.key'
+seeds backup '*.s2'
+seeds texts meta.inf
+seeds stream_state index.db
+
+ok=0
+bad=0
+for target in "${targets[@]}"; do
+    mkdir -p "$build/corpus/$target"
+    if JETFS_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=1 "$build/tests/fuzz_jetfs" \
+        -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+        -artifact_prefix="$failed/$target-" "$build/corpus/$target" "$build/seeds/$target" \
+        >"$build/$target.log" 2>&1; then
+        ok=$((ok + 1))
+        echo "ok $((ok + bad)) - $target: $(sed -n 's/stat::number_of_executed_units: *//p' "$build/$target.log") inputs in $seconds s"
+    else
+        bad=$((bad + 1))
+        echo "not ok $((ok + bad)) - $target"
+        grep -E 'ERROR|SUMMARY|Test unit written' "$build/$target.log" | sed 's/^/# /' | head -n 5
+    fi
+done
+echo "1..$((ok + bad))"
+[ "$bad" = 0 ]
