@@ -157,6 +157,8 @@ static int store_messages(struct js_stream *from, struct js_stream *to) {
     js_seq_t next;
 
     js_stream_get_state(from, &st);
+    if (st.msgs == 0 && st.num_lost == 0)
+        return js_stream_end_at(to, st.last_seq, st.last_time);
     int r = st.first_seq > 1 ? js_stream_compact(to, st.first_seq, NULL) : 0;
     if (r < 0)
         return r;
@@ -189,7 +191,7 @@ static int store_messages(struct js_stream *from, struct js_stream *to) {
     }
     js_iter_close(it);
     if (r == JS_ERR_EOF)
-        r = next <= st.last_seq ? js_stream_skip_msgs(to, next, st.last_seq + 1 - next) : 0;
+        r = next <= st.last_seq ? js_stream_end_at(to, st.last_seq, st.last_time) : 0;
     return r;
 }
 

@@ -194,10 +194,9 @@ static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now,
         r = age_block(s, w, &i, cutoff, gone, ret_next);
         i += r == 1;
     }
-    if (r >= 0) {
-        js_move_first(s);
+    js_move_first(s);
+    if (r >= 0)
         r = js_retire_empty(s, w);
-    }
     return r < 0 ? r : 0;
 }
 

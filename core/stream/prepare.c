@@ -119,7 +119,9 @@ static int settle_lost(struct js_stream *s) {
     struct js_problem p = {.verdict = JS_HEALTH_OK, .file = "quarantine"};
     int r = js_stream_report(s, &p, "%llu messages were lost; the damaged files are kept there",
                              (unsigned long long)lost);
-    return r < 0 ? r : js_move_first(s);
+    if (r == 0)
+        js_move_first(s);
+    return r < 0 ? r : 0;
 }
 
 /* What the files say of the stream's end; sequences must not be given out twice. */

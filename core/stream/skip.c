@@ -3,9 +3,7 @@
 #include "core/base/limits.h"
 #include "core/stream/remove.h"
 
-int js_writer_skip(struct js_stream *s, struct js_writer *w, js_seq_t last, bool now_is_last) {
-    js_time_t now = s->env->clock->now(s->env->clock->ctx);
-    js_time_t time = now_is_last || s->last_time == 0 ? now : s->last_time;
+static int skip_at(struct js_stream *s, struct js_writer *w, js_seq_t last, js_time_t time) {
     int r = js_writer_put_mark(s, w, last | JS_SEQ_ERASED, time);
 
     if (r < 0)
@@ -24,6 +22,22 @@ int js_writer_skip(struct js_stream *s, struct js_writer *w, js_seq_t last, bool
     }
     s->removals++;
     return js_writer_settle(s, w);
+}
+
+int js_writer_skip(struct js_stream *s, struct js_writer *w, js_seq_t last, bool now_is_last) {
+    js_time_t now = s->env->clock->now(s->env->clock->ctx);
+
+    return skip_at(s, w, last, now_is_last || s->last_time == 0 ? now : s->last_time);
+}
+
+int js_stream_end_at(struct js_stream *stream, js_seq_t last, js_time_t time) {
+    struct js_writer *w;
+
+    pthread_rwlock_wrlock(&stream->lock);
+    int r = js_writer_open(stream, &w);
+    if (r == 0 && last > stream->last_seq)
+        r = skip_at(stream, w, last, time);
+    return js_stream_end_write(stream, r);
 }
 
 int js_stream_skip_msg(struct js_stream *stream, js_seq_t seq, bool now_is_last,

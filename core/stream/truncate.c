@@ -72,11 +72,12 @@ static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
         r = js_graves_reserve(s, s->num_blocks);
     if (r == 0 && s->files.msgs_fd >= 0)
         r = unlink_index(s);
-    gone->msgs += s->msgs;
-    gone->bytes += s->bytes;
     gone->tell = true;
-    while (r == 0 && s->num_blocks)
-        r = drop_newest(s);
+    while (r == 0 && s->num_blocks) {
+        r = js_drop_block_msgs(s, s->num_blocks - 1, gone);
+        if (r == 0)
+            r = drop_newest(s);
+    }
     if (r < 0)
         return js_stream_fail_writes(s, r);
     js_subjects_forget_msgs(&s->subjects);

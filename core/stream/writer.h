@@ -134,5 +134,7 @@ int js_stream_encode_index(struct js_stream *s, struct js_buf *out);
 /* Uses up the sequences to `last` with one record, and writes the buffer. now_is_last: LastTime
  * becomes now. */
 int js_writer_skip(struct js_stream *stream, struct js_writer *w, js_seq_t last, bool now_is_last);
+/* Uses them up as another stream did: LastTime is `time` (a copy ends as its original). Takes the lock. */
+int js_stream_end_at(struct js_stream *stream, js_seq_t last, js_time_t time);
 
 #endif

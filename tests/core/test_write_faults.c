@@ -252,7 +252,11 @@ static void end_script(struct run *run) {
 }
 
 static void every_call_fails(const struct fault *fault) {
+    const char *only = getenv("FAULT_THEME");
+
     for (size_t t = 0; t < num_themes; t++) {
+        if (only && strcmp(only, themes[t].name) != 0)
+            continue;
         struct run ideal = {.theme = &themes[t], .fault = fault};
         long count = run_script(&ideal, 0), step = count / MAX_TRIES + 1;
         assert_true(count > 0);
@@ -311,5 +315,7 @@ int main(void) {
         cmocka_unit_test(failing_allocations),
         cmocka_unit_test(failing_allocations_for_good),
     };
+    /* By hand: FAULT=access_denied FAULT_THEME=purge */
+    cmocka_set_test_filter(getenv("FAULT"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
