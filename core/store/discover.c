@@ -316,7 +316,7 @@ int js_store_open_account_dir(struct js_store *s, const char *account, int *ret_
 
 int js_store_open_world(struct js_store *s, const char *account, const char *world, int *ret_fd) {
     const struct js_io *io = s->env->io;
-    int acc;
+    int acc = -1;
     int r = js_store_open_account_dir(s, account, &acc);
 
     if (r < 0)

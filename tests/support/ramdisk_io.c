@@ -276,7 +276,7 @@ static int io_link(void *ctx, int from_dirfd, const char *from, int to_dirfd, co
 }
 
 static int remove_name(struct ramdisk *d, int dirfd, const char *name, bool is_dir) {
-    uint32_t dir, ino;
+    uint32_t dir, ino = 0;
     int r = dir_of(d, dirfd, &name, &dir);
 
     if (r == 0)
