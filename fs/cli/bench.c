@@ -15,7 +15,8 @@
 
 enum {
     OPT_MESSAGES = JF_OPT_VERB, OPT_SIZE, OPT_SUBJECTS, OPT_HEADER, OPT_BATCH, OPT_RUNS,
-    OPT_MAX_MSGS, OPT_MAX_PER_SUBJECT, OPT_WINDOW, OPT_NOISE, OPT_IN_PLACE, OPT_SYNC, OPT_COMPRESSION
+    OPT_MAX_MSGS, OPT_MAX_PER_SUBJECT, OPT_WINDOW, OPT_NOISE, OPT_IN_PLACE, OPT_SYNC, OPT_COMPRESSION,
+    OPT_CIPHER
 };
 
 static const struct jf_bench_workload workloads[] = {
@@ -27,6 +28,8 @@ static const struct jf_bench_workload workloads[] = {
     {"compact", "removing the first half by one call", jf_bench_run_compact},
     {"truncate", "removing the second half by one call", jf_bench_run_truncate},
     {"sync", "storing onto the disk, one and sixteen writers", jf_bench_run_sync},
+    {"expire", "messages that age takes out", jf_bench_run_expire},
+    {"backup", "the stream as an archive", jf_bench_run_backup},
     {"recover", "opening: by index.db, without it, after a crash", jf_bench_run_recover},
     {"consumer", "deliveries and acknowledgements, states, taking what comes next",
      jf_bench_run_consumer},
@@ -60,8 +63,13 @@ static const struct jf_opt opts[] = {
     {"noise", 0, NULL, OPT_NOISE, "payload without words"},
     {"in-place", 0, NULL, OPT_IN_PLACE, "every call hands its messages to the kernel"},
     {"sync", 0, NULL, OPT_SYNC, "every call waits until its messages are on disk"},
+    {"cipher", 0, "NAME", OPT_CIPHER, "none, chacha or aes (none)"},
     {"compression", 0, "NAME", OPT_COMPRESSION, "none or s2 (none)"},
 };
+
+static const char *const cipher_names[] = {[JS_CIPHER_NEW_NONE] = "none",
+                                           [JS_CIPHER_NEW_CHACHA] = "chacha",
+                                           [JS_CIPHER_NEW_AES] = "aes"};
 
 /* A whole number in min..max; false if the text is none. */
 static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *ret) {
@@ -117,6 +125,14 @@ static const char *take_option(struct jf_call *call, int id, const char *value) 
     case OPT_SYNC:
         b->sync = JS_SYNC_ALWAYS;
         return NULL;
+    case OPT_CIPHER:
+        for (int i = JS_CIPHER_NEW_NONE; i <= JS_CIPHER_NEW_AES; i++) {
+            if (strcmp(value, cipher_names[i]) == 0) {
+                b->cipher = (enum js_new_cipher)i;
+                return NULL;
+            }
+        }
+        return "--cipher needs none, chacha or aes";
     default:
         b->compression = value;
         return strcmp(value, "none") == 0 || strcmp(value, "s2") == 0
@@ -252,9 +268,11 @@ static void print_json(struct jf_bench *b, struct jf_out *out) {
                   "  \"messages\": %" PRIu64 ", \"size\": %" PRIu64 ", \"subjects\": %" PRIu64
                   ", \"header\": %" PRIu64 ", \"batch\": %" PRIu64 ", \"runs\": %" PRIu64 ",\n",
                   b->msgs, b->size, b->subjects, b->hdr, b->batch, b->runs);
-    jf_out_printf(out, "  \"flush\": \"%s\", \"sync\": \"%s\", \"compression\": \"%s\",\n",
+    jf_out_printf(out,
+                  "  \"flush\": \"%s\", \"sync\": \"%s\", \"compression\": \"%s\", \"cipher\": \"%s\",\n",
                   b->in_place ? "in place" : "asynchronous",
-                  b->sync == JS_SYNC_ALWAYS ? "always" : "os", b->compression);
+                  b->sync == JS_SYNC_ALWAYS ? "always" : "os", b->compression,
+                  cipher_names[b->cipher]);
     jf_out_text(out, "  \"cases\": [");
     for (size_t i = 0; i < b->ncases; i++) {
         struct jf_bench_case *c = &b->cases[i];
@@ -344,6 +362,8 @@ const struct jf_verb jf_verb_bench = {
                "  compact  removing the first half by one call\n"
                "  truncate removing the second half by one call\n"
                "  sync     storing onto the disk, one and sixteen writers, at most 5,000 each\n"
+               "  expire   messages that age takes out\n"
+               "  backup   the stream as an archive, without and with a check of each message\n"
                "  recover  opening: by index.db, without it, after a crash\n"
                "\n"
                "Exit: 0 done; 1 usage, or not possible; 2 system error, or a wrong answer.\n",

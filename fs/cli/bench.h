@@ -29,6 +29,8 @@ struct jf_bench {
     uint64_t max_per_subject;
     uint64_t window; /* of consumers: messages in flight */
     bool size_given;
+    enum js_new_cipher cipher;
+    uint64_t max_age; /* limit of the stream, seconds; 0 = none */
     bool noise;
     bool in_place;           /* what a call stored is written when it returns */
     enum js_sync_mode sync;  /* JS_SYNC_OS, or JS_SYNC_ALWAYS with --sync */
@@ -81,6 +83,8 @@ int jf_bench_run_purge(struct jf_bench *bench);
 int jf_bench_run_compact(struct jf_bench *bench);
 int jf_bench_run_truncate(struct jf_bench *bench);
 int jf_bench_run_sync(struct jf_bench *bench);
+int jf_bench_run_expire(struct jf_bench *bench);
+int jf_bench_run_backup(struct jf_bench *bench);
 int jf_bench_run_consumer(struct jf_bench *bench);
 
 #endif

@@ -19,8 +19,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return at->level == 0 ? 0 : remove(path);
 }
 
+static int server_key(void *ctx, const char *account, const char *context, uint8_t ret_kek[32]) {
+    (void)ctx;
+    return js_kek_derive("bench", 5, account, context, ret_kek);
+}
+
 static int open_store(struct jf_bench *bench, unsigned flags) {
-    struct js_store_options options = {.flags = flags, .sync = bench->sync};
+    struct js_store_options options = {
+        .flags = flags, .sync = bench->sync, .cipher = bench->cipher, .key = server_key};
     char why[256] = "";
     int r = js_store_open(js_env_default(), bench->dir, &options, &bench->store, why, sizeof why);
 
@@ -48,6 +54,9 @@ int jf_bench_create(struct jf_bench *bench) {
     if (bench->max_per_subject)
         snprintf(limits + strlen(limits), sizeof limits - strlen(limits),
                  ",\"max_msgs_per_subject\":%llu", (unsigned long long)bench->max_per_subject);
+    if (bench->max_age)
+        snprintf(limits + strlen(limits), sizeof limits - strlen(limits),
+                 ",\"max_age\":%llu000000000", (unsigned long long)bench->max_age);
     snprintf(config, sizeof config,
              "{\"subjects\":[\"bench.>\",\"dev.>\"],\"compression\":\"%s\"%s}", bench->compression,
              limits);

@@ -92,7 +92,7 @@ class Bench:
     # ---- data sets ----
 
     def path(self, side, data):
-        """Where a data set lies; what our engine cannot write yet is read from the peer's."""
+        """Where a data set lies; some are the peer's for both."""
         if side == 'ours' and DATA[data].get('peer_only'):
             side = 'peer'
         return os.path.join(self.work, 'data', side, data)
@@ -271,6 +271,9 @@ class Bench:
         cells = [row.title, show(ours, row) if ours else self.why_not(row),
                  show(peer, row) if peer else '', f'{digits(ratio)}x' if ratio else '',
                  row.target_text(show), row.met(ours, ratio)]
+        base = self.median('ours', row.data, row.base) if row.base else None
+        if base and ours:
+            cells[5] = f'{"yes" if base / ours >= row.factor else "**no**"} ({digits(base / ours)}x)'
         return '| ' + ' | '.join(cells) + ' |'
 
     def why_not(self, row):

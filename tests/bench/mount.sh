@@ -137,6 +137,58 @@ row "\`grep -r nomatch\` over seq/ of $few \| $few files" "$(median "grep -r nom
     "$(median "grep -r nomatch $files" 0)"
 row "read all $n: all.log \| a file for each (ten times the time for $few)" "$cat_view" \
     "$(awk -v t="$cat_files" 'BEGIN {printf "%.3f", t * 10}')" 0.01
+# Writing. Each run begins with a new stream; names and lines are made before.
+median_of() {
+    sort -n "$work/times" | awk '{a[NR] = $1} END {printf "%.3f", a[int((NR + 1) / 2)] / 1e9}'
+}
+spool_in=$work/spool-in
+if [ ! -f "$spool_in.complete" ]; then
+    cat >"$work/write_files.py" <<'END'
+import os, sys
+directory, names, count, data = sys.argv[1], sys.argv[2], int(sys.argv[3]), b'x' * 128
+for i in range(count):
+    fd = os.open(f'{directory}/{names}{i}', os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    os.write(fd, data)
+    os.close(fd)
+END
+    touch "$spool_in.complete"
+fi
+written() { # COMMAND MESSAGES OPTIONS: times a command in a mount of a new stream
+    local i start end got
+    say "$1"
+    : >"$work/times"
+    for ((i = 0; i < runs; i++)); do
+        # The process writes what is left after umount has returned.
+        while pgrep -f "$jetfs mount $work/store-new" >/dev/null; do sleep 0.1; done
+        rm -rf "$work/store-new"
+        mkdir -p "$work/store-new" "$work/mnt-new"
+        "$jetfs" mount "$work/store-new" "$work/mnt-new" -o "allow_all,$3"
+        mkdir "$work/mnt-new/S"
+        start=$(date +%s%N)
+        timeout 60 bash -c "$1" || true
+        end=$(date +%s%N)
+        echo $((end - start)) >>"$work/times"
+        # shellcheck disable=SC2012
+        got=$(ls -f "$work/mnt-new/S/seq" | grep -vc '^\.')
+        umount "$work/mnt-new"
+        [ "$got" = "$2" ] || fail "$1: $got messages, not $2"
+    done
+    median_of
+}
+lines=$(written "cat $work/one.log >$work/mnt-new/S/pub/S.a" $n sync=close)
+spool=$(written "python3 $work/write_files.py $work/mnt-new/S/spool/S.a m $few" $few sync=os)
+# Fresh: ext4 takes a minute for a directory that was just emptied.
+fresh=$work/fresh-$(date +%s%N)
+mkdir "$fresh"
+start=$(date +%s%N)
+python3 "$work/write_files.py" "$fresh" m $few
+end=$(date +%s%N)
+ext=$(awk -v t=$((end - start)) 'BEGIN {printf "%.3f", t / 1e9}')
+rm -rf "$fresh"
+awk -v t="$lines" -v n=$n 'BEGIN {
+    printf "| `cat` of %d lines into pub/S.a, %.2f M lines/s | %s | | | ≥ 1.5 M lines/s | %s |\n", n, n / t / 1e6, t,
+        (n / t >= 1.5e6 ? "yes" : "**no**")}'
+row "$few files of 128 bytes written into spool/S.a by one process, sync=os \| into a new directory (once)" "$spool" "$ext" 1.5
 pid=$(pgrep -n -f "$jetfs mount $work/store-many" || true)
 cat <<END
 

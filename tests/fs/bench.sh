@@ -66,6 +66,8 @@ purge purge_all purge_wildcard purge_subject
 compact compact_half
 truncate truncate_half
 sync append_and_fdatasync sync_1_writer sync_16_writers
+expire expire
+backup backup backup_checked
 recover open_after_crash open_index open_without_index
 END
 
@@ -77,11 +79,13 @@ bench store "$tmp/dir" --messages 2000 --subjects 10 --max-msgs-per-subject 1 --
 ok $? "a limit for each subject, and what it leaves is checked"
 bench store "$tmp/dir" --messages 2000 --max-msgs 100 --runs 1
 ok $? "a limit of messages"
+bench recover "$tmp/dir" --messages 2000 --runs 1 --cipher aes --compression s2
+ok $? "encrypted and compressed"
 bench store "$tmp/dir" --messages 20 --sync --batch 1 --runs 1
 ok $? "each on disk"
 
 for wrong in "nonsense" "store --messages 0" "store --size -1" "store --header 5" "store --batch x" \
-    "store --compression zip" "store a b"; do
+    "store --compression zip" "store --cipher rot13" "store a b"; do
     # shellcheck disable=SC2086
     bench $wrong
     [ $? = 1 ] && [ ! -s "$tmp/out" ]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Consumers through a mount: take, next, inflight/, nak/, term/, ready/, ack, and what becomes of messages
-# whose workers die.
+# Consumers through a mount: take, next, inflight/, nak/, term/, ready/, ack, and what becomes of
+# messages whose workers die.
 . "$(dirname "$0")/lib.sh"
 
 mkdir "$tmp/store"

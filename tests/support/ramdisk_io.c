@@ -180,7 +180,7 @@ static int io_open_dir(void *ctx, int dirfd, const char *name) {
 }
 
 static int open_file(struct ramdisk *d, int dirfd, const char *name, int flags) {
-    uint32_t dir, ino;
+    uint32_t dir, ino = 0;
     int r = dir_of(d, dirfd, &name, &dir);
 
     if (r < 0)
