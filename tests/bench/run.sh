@@ -112,7 +112,7 @@ $(sed -n 's/^| \(.*\) | \*\*no\*\*[^|]*|$/* \1/p' "$work/tables.md" | sed 's/ \\
 
 Not part of the run: \`jetfs bench recover --messages 100000000 --subjects 10000000 --size 16\` (100 million messages, 10
 million subjects, 6.9 GB of blocks) on a machine of this class, once, beside other work (2026-11-27): opens with
-index.db in 3.2 s, after a crash in 2.4 s, without index.db in 68 s; the process never held more than 3.0 GiB, of which
+index.db in 3.2 s, after a crash in 2.4 s, without index.db in 68 s; the process never held more than 3.1 GiB, of which
 the benchmark's own list of subjects was 0.5 GiB and slots at most 1 GiB (\`index_bytes\`). With a fifth of both: 0.52 s,
 0.80 s, 10.4 s, 0.7 GiB.
 END
