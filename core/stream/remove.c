@@ -81,11 +81,22 @@ int js_stream_bury(struct js_stream *s, size_t index) {
     return 0;
 }
 
+/* May the block's file go? Of one that only index.db told of nobody knows which tombstones it holds: it
+ * is read when its last message is gone. */
+static bool may_go(struct js_stream *s, size_t index) {
+    const struct js_block *b = s->blocks[index];
+
+    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= s->first_seq &&
+        js_block_look(s, index) < 0)
+        return false; /* it stays; the next look may do */
+    return disposable(s, b);
+}
+
 int js_retire_empty(struct js_stream *s, struct js_writer *w) {
     /* The newest block stays: it is appended to, and shows where the stream stands. */
     for (size_t i = 0; i + 1 < s->num_blocks;) {
         struct js_block *b = s->blocks[i];
-        if (!disposable(s, b)) {
+        if (!may_go(s, i)) {
             i++;
             continue;
         }
@@ -108,7 +119,7 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
 
 /* The same for one block; i is right after its last message left. */
 static int retire_block(struct js_stream *s, struct js_writer *w, size_t index) {
-    if (index + 1 < s->num_blocks && disposable(s, s->blocks[index]))
+    if (index + 1 < s->num_blocks && may_go(s, index))
         return js_retire_empty(s, w);
     return 0;
 }
