@@ -30,7 +30,10 @@ PORTED(a_run_that_another_replica_deleted_goes) {
             pt_restart_without_index(p);
         pt_must(p, js_stream_sync_deleted(p->stream, &run, 1), "sync_deleted");
         PT_STATE(p, 10, 1, 30);
-        if (strcmp(pt_deleted(p), "3-22")) fail_msg("%d %s", reopened, pt_deleted(p));
+        assert_string_equal(pt_deleted(p), "3-22");
+        /* Such removals leave no tombstone: the index tells of them. */
+        pt_restart_scanned(p);
+        PT_STATE(p, 10, 1, 30);
         pt_begin_anew(p);
     }
 }
