@@ -78,7 +78,7 @@ static const struct {
     {"subject_delete_marker_ttl", TAKEN},
     {"allow_msg_counter", NOT_BUILT},
     {"allow_atomic", NOT_BUILT},
-    {"allow_msg_schedules", NOT_BUILT},
+    {"allow_msg_schedules", FLAG_SET},
     {"allow_batched", NOT_BUILT},
 };
 #define NUM_KNOWN (sizeof known / sizeof *known)

@@ -14,14 +14,14 @@ static bool covered(const struct js_stream *s, const char *subject, size_t len) 
     return false;
 }
 
-/* What does not depend on other messages. *ret_sid: the subject's id if it is known. */
-static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, uint32_t *ret_sid,
+/* What does not depend on other messages. *sid_io: the subject's id if it is known. */
+static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, uint32_t *sid_io,
                      uint32_t *ret_len) {
     const struct js_stream_config *c = &s->config;
-    uint32_t sid = m->subject_len > JS_MAX_SUBJECT
-                       ? JS_NO_ID
-                       : js_subjects_find(&s->subjects, m->subject, m->subject_len);
+    uint32_t sid = *sid_io;
 
+    if (sid == JS_NO_ID && m->subject_len <= JS_MAX_SUBJECT)
+        sid = js_subjects_find(&s->subjects, m->subject, m->subject_len);
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
         if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
             return JS_ERR_SUBJECT;
@@ -33,7 +33,7 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     if (!raw && c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
         return JS_ERR_MSG_TOO_LARGE;
     *ret_len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    *ret_sid = sid;
+    *sid_io = sid;
     return *ret_len ? 0 : JS_ERR_MSG_TOO_LARGE;
 }
 
@@ -45,11 +45,35 @@ static int store_nothing(struct js_stream *s, struct js_writer *w, struct js_new
     return js_writer_skip(s, w, m->ret_seq, true);
 }
 
+/* What passed all checks. */
+static int put_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                       js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
+    /* Times within a stream ascend even when the clock does not. */
+    m->ret_time = now < w->last_stamp ? w->last_stamp : now;
+    m->ret_seq = s->last_seq + 1;
+    int r = js_writer_put_msg(s, w, m, sid);
+    if (r < 0)
+        return r;
+    w->last_stamp = m->ret_time;
+    if (m->hdr_len)
+        r = js_rules_stored(s, w, m, v, gone);
+    else
+        js_rules_stored_plain(s, w, m);
+    if (r == 0)
+        r = js_limits_subject(s, w, m, gone);
+    if (r < 0 && w->undone) {
+        w->undone--; /* this one, which nobody counts yet */
+        return r;
+    }
+    /* The message is stored, whatever became of the old ones. */
+    return s->write_error ? r : 0;
+}
+
 /* One message of a batch, now at the earliest. */
-static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
-                     struct js_gone *gone) {
+static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                     js_time_t now, struct js_gone *gone) {
     struct js_verdict v = {0};
-    uint32_t sid, len;
+    uint32_t len;
     int r = check_msg(s, m, false, &sid, &len);
 
     m->ret_duplicate = false;
@@ -69,28 +93,47 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
         if (r < 0 || !wanted)
             return r < 0 ? r : store_nothing(s, w, m, now);
     }
-    r = js_limits_check(s, sid, len, v.rollup != 0);
-    if (r < 0)
-        return r;
-    /* Times within a stream ascend even when the clock does not. */
-    m->ret_time = now < w->last_stamp ? w->last_stamp : now;
-    m->ret_seq = s->last_seq + 1;
-    r = js_writer_put_msg(s, w, m, sid);
-    if (r < 0)
-        return r;
-    w->last_stamp = m->ret_time;
-    if (m->hdr_len)
-        r = js_rules_stored(s, w, m, &v, gone);
-    else
-        js_rules_stored_plain(s);
-    if (r == 0)
-        r = js_limits_subject(s, w, m, gone);
-    if (r < 0 && w->undone) {
-        w->undone--; /* this one, which nobody counts yet */
-        return r;
+    /* A schedule is stored with a header more. */
+    const uint8_t *given = m->hdr;
+    size_t given_len = m->hdr_len;
+    if (v.schedule) {
+        m->hdr = s->sched_hdr.data;
+        m->hdr_len = s->sched_hdr.len;
+        len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
     }
-    /* The message is stored, whatever became of the old ones. */
-    return s->write_error ? r : 0;
+    r = m->hdr_len > JS_MAX_HEADER || !len ? JS_ERR_MSG_TOO_LARGE
+                                           : js_limits_check(s, sid, len, v.rollup != 0);
+    if (r == 0)
+        r = put_checked(s, w, m, sid, now, &v, gone);
+    m->hdr = given;
+    m->hdr_len = given_len;
+    return r;
+}
+
+#define AHEAD 16 /* a power of two */
+
+/* Looking up many subjects waits for memory: it is asked for some messages ahead. */
+struct lookahead {
+    uint32_t hashes[AHEAD * 2];
+    size_t next;
+};
+
+static uint32_t look_up(const struct js_stream *s, struct lookahead *la,
+                        const struct js_new_msg *msgs, size_t n, size_t i) {
+    for (; la->next < n && la->next <= i + AHEAD; la->next++)
+        la->hashes[la->next % (AHEAD * 2)] =
+            msgs[la->next].subject_len > JS_MAX_SUBJECT
+                ? 0
+                : js_subjects_ahead(&s->subjects, msgs[la->next].subject,
+                                    msgs[la->next].subject_len);
+    if (i + AHEAD / 2 < n) {
+        uint32_t id = js_subjects_nearer(&s->subjects, la->hashes[(i + AHEAD / 2) % (AHEAD * 2)]);
+        (void)id;
+    }
+    if (msgs[i].subject_len > JS_MAX_SUBJECT)
+        return JS_NO_ID;
+    return js_subjects_find_hashed(&s->subjects, la->hashes[i % (AHEAD * 2)], msgs[i].subject,
+                                   msgs[i].subject_len);
 }
 
 /* How many messages stand when the last `undone` stored ones are taken away. */
@@ -117,8 +160,10 @@ ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, 
         js_time_t now = stream->env->clock->now(stream->env->clock->ctx);
         w->undone = 0;
         first = stream->last_seq + 1;
+        struct lookahead la = {.next = 0};
         while (done < n && r == 0) {
-            r = store_one(stream, w, &msgs[done], now, &gone);
+            uint32_t sid = n > 1 ? look_up(stream, &la, msgs, n, done) : JS_NO_ID;
+            r = store_one(stream, w, &msgs[done], sid, now, &gone);
             done += r == 0;
         }
         int f = js_writer_settle(stream, w);
@@ -172,7 +217,7 @@ int js_stream_store_msg(struct js_stream *stream, const char *subject, size_t su
 static int store_raw(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_seq_t seq,
                      js_time_t time, bool check, struct js_gone *gone) {
     struct js_verdict v = {0};
-    uint32_t sid, len;
+    uint32_t sid = JS_NO_ID, len;
     int r = check_msg(s, m, true, &sid, &len);
 
     if (r == 0 && seq != 0 && seq != s->last_seq + 1)

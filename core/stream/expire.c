@@ -6,13 +6,13 @@
 #include <stdio.h>
 
 #include "core/stream/limits.h"
-#include "core/stream/rules.h"
+#include "core/stream/schedule.h"
 
 #define SECOND   INT64_C(1000000000)
 #define FLOOR    INT64_C(250000000) /* two looks are at least so far apart */
 
 static bool has_times(const struct js_stream *s) {
-    return s->config.max_age > 0 || s->config.allow_msg_ttl;
+    return s->config.max_age > 0 || s->config.allow_msg_ttl || s->config.allow_msg_schedules;
 }
 
 /* Limits are looked at once: the configuration may have been changed while nobody had it open. */
@@ -32,7 +32,9 @@ js_time_t js_stream_expire_deadline(struct js_stream *s) {
     pthread_rwlock_rdlock(&s->lock);
     if (concerned(s)) {
         due = s->expire_next ? s->expire_next : 1;
-        js_time_t t = js_ttl_soonest(s);
+        js_time_t t = js_ttl_soonest(s), f = js_schedule_soonest(s);
+        if (f && (!t || f < t))
+            t = f;
         if (s->expire_looked && t && t < due)
             due = t;
         if (s->expire_looked && s->expire_next == INT64_MAX)
@@ -92,7 +94,7 @@ static int leave_marker(struct js_stream *s, struct js_writer *w, const struct j
     if (r < 0)
         return r;
     w->last_stamp = m.ret_time;
-    js_rules_stored_plain(s);
+    js_rules_stored_plain(s, w, &m);
     w->block->ttls++;
     return js_ttl_add(s, m.ret_seq,
                       m.ret_time + s->config.delete_marker_ttl / SECOND * SECOND);
@@ -211,6 +213,8 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
     js_seq_t seq;
     while (r == 0 && (seq = js_ttl_pop(s, now)) != 0)
         r = expire_one(s, w, seq, true, gone);
+    if (r == 0)
+        r = js_schedule_run(s, w, now, gone);
     s->expire_looked = true;
     s->expire_next = INT64_MAX;
     if (s->config.max_age > 0) {

@@ -475,6 +475,9 @@ static void set_position(struct ingest *in) {
         b->pos_last = in->tomb_seq;
         b->pos_last_time = in->tomb_time;
     }
+    /* An index tells no time of an empty block. */
+    if (b->pos_last_time == 0 && b->pos_last == in->tomb_seq)
+        b->pos_last_time = in->tomb_time;
     if (b->slots->count) {
         js_seq_t top = js_slot_seq(b->slots, b->slots->count - 1);
         if (top > b->pos_last)

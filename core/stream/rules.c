@@ -3,7 +3,7 @@
  * Headers that a publisher gives to the stream: expected positions, duplicates, rollup, TTL. Names are
  * compared exactly, as servers do. A message that is refused changes nothing.
  */
-#include "core/stream/rules.h"
+#include "core/stream/schedule.h"
 
 #include <stdlib.h>
 
@@ -162,7 +162,7 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
 
     *v = (struct js_verdict){0};
     find_headers(m, v, &f);
-    if (f.schedule || f.batch || f.incr)
+    if (f.batch || f.incr)
         return JS_ERR_UNSUPPORTED;
     if (v->id && v->id_len && c->duplicate_window > 0) {
         r = js_dedup_find(s, v->id, v->id_len, now, &v->first, &v->first_time);
@@ -187,7 +187,18 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
         if (!c->allow_msg_ttl)
             return JS_ERR_NOT_PERMITTED;
     }
-    return check_expected(s, m, &f);
+    r = check_expected(s, m, &f);
+    if (r == 0 && f.schedule) {
+        r = js_schedule_check(s, m, now, &v->schedule);
+        if (r == 0)
+            r = js_schedule_load(s);
+        v->rollup = 's';
+    }
+    return r;
+}
+
+void js_rules_end_schedule(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m) {
+    (void)js_schedule_stored(s, w, m, 0);
 }
 
 int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
@@ -211,6 +222,8 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
         if (v->ttl > 0)
             r = js_ttl_add(s, m->ret_seq, m->ret_time + v->ttl * 1000000000);
     }
+    if (r == 0 && s->sched)
+        r = js_schedule_stored(s, w, m, v->schedule);
     if (r == 0 && v->rollup) {
         /* All but the message itself. */
         bool all = v->rollup == 'a';
@@ -225,10 +238,12 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
 void js_rules_reset(struct js_stream *s) {
     js_dedup_free(s);
     js_ttl_free(s);
+    js_schedule_free(s);
     s->last_id_known = false;
     s->expire_next = 0;
 }
 
 void js_rules_done(struct js_stream *s) {
     js_rules_reset(s);
+    js_buf_done(&s->sched_hdr);
 }

@@ -18,6 +18,7 @@ struct js_verdict {
     int64_t ttl;    /* seconds, 0 = none, JS_TTL_NEVER */
     char rollup;    /* 's'ubject, 'a'll, 0 */
     bool duplicate;
+    js_time_t schedule; /* when it fires first; 0 = no schedule. s->sched_hdr is the header then */
     js_seq_t first; /* of a duplicate */
     js_time_t first_time;
 };
@@ -29,9 +30,13 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
 int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
                     const struct js_verdict *v, struct js_gone *gone);
 /* A message without headers was put. */
-static inline void js_rules_stored_plain(struct js_stream *s) {
+void js_rules_end_schedule(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m);
+static inline void js_rules_stored_plain(struct js_stream *s, struct js_writer *w,
+                                         const struct js_new_msg *m) {
     s->last_id_len = 0;
     s->last_id_known = true;
+    if (s->sched)
+        js_rules_end_schedule(s, w, m);
 }
 /* The stream's end moved back: what was known of messages is forgotten. */
 void js_rules_reset(struct js_stream *s);

@@ -121,6 +121,7 @@ struct js_interest {
 struct js_writer; /* core/stream/writer.h */
 struct js_dedup;  /* core/stream/rules.h */
 struct js_ttl;
+struct js_sched;
 
 /* Shared by everyone who waits for a sync; its own lock, never taken with the stream's held. */
 struct js_syncer {
@@ -204,6 +205,7 @@ struct js_stream {
     const char *unwritable;    /* why it must not be written (prepare.c); NULL = nothing known */
     bool sum_staged;           /* meta.sum.tmp is the sum that belongs to meta.inf */
     bool backing_up;           /* block files stay until the backup is over */
+    uint64_t last_gen;         /* writes that were counted by writers that are gone */
     bool gone;                 /* deleted */
     bool first_time_stale;     /* first_time is that of a removed message */
     uint32_t min_block;        /* numbers below were given before */
@@ -213,6 +215,8 @@ struct js_stream {
     void *on_removed_ctx;
     struct js_dedup *dedup;    /* NULL: made when needed */
     struct js_ttl *ttl;        /* NULL: made when needed */
+    struct js_sched *sched;    /* NULL: made when needed */
+    struct js_buf sched_hdr;   /* scratch of js_schedule_check */
     char last_id[JS_LAST_ID];  /* Nats-Msg-Id of the newest message */
     size_t last_id_len;
     bool last_id_known;

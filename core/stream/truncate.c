@@ -44,10 +44,9 @@ static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t
     return r;
 }
 
-/* Unlinks the newest block now. */
-static int drop_newest(struct js_stream *s) {
+/* Unlinks a block now. */
+static int drop_block(struct js_stream *s, size_t index) {
     const struct js_io *io = s->env->io;
-    size_t index = s->num_blocks - 1;
     char name[24];
 
     snprintf(name, sizeof name, "%u.blk", s->blocks[index]->number);
@@ -73,10 +72,12 @@ static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
     if (r == 0 && s->files.msgs_fd >= 0)
         r = unlink_index(s);
     gone->tell = true;
+    /* Oldest first: a tombstone goes after what it took out. */
     while (r == 0 && s->num_blocks) {
-        r = js_drop_block_msgs(s, s->num_blocks - 1, gone);
+        r = js_drop_block_msgs(s, 0, gone);
+        js_move_first(s);
         if (r == 0)
-            r = drop_newest(s);
+            r = drop_block(s, 0);
     }
     if (r < 0)
         return js_stream_fail_writes(s, r);
@@ -168,7 +169,7 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
     for (size_t i = index + 1; i < s->num_blocks && r == 0; i++)
         r = js_drop_block_msgs(s, i, gone);
     while (r == 0 && s->num_blocks > index + 1)
-        r = drop_newest(s);
+        r = drop_block(s, s->num_blocks - 1);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
     if (r == 0 && there != 1)

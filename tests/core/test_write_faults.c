@@ -17,7 +17,7 @@
 
 #include "tests/crash/crash.h"
 
-#define MAX_TRIES 120 /* a fault and a script: so many of the calls, evenly */
+#define MAX_TRIES 40 /* a fault and a script: so many of the calls, evenly */
 
 struct fault {
     const char *name;

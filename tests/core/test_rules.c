@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What headers ask for at publishing, and what time makes due: duplicates, expected positions, rollup,
+ * TTLs, age, delete markers, schedules. The store is in memory and the clock is the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/jetstore.h"
+#include "tests/support/ramdisk.h"
+#include "tests/support/testenv.h"
+
+struct fixture {
+    struct testenv te;
+    struct ramdisk *disk;
+    struct js_store *store;
+    struct js_stream *s;
+};
+
+static void open_it(struct fixture *f, unsigned flags) {
+    struct js_store_options o = {.flags = flags, .sync = JS_SYNC_OS};
+    char why[200];
+
+    if (js_store_open(&f->te.env, "/s", &o, &f->store, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    if (js_store_get_stream(f->store, "$G", "S", &f->s) < 0)
+        f->s = NULL;
+}
+
+static void begin(struct fixture *f, const char *config) {
+    char text[500], why[200];
+
+    *f = (struct fixture){0};
+    f->disk = rd_new();
+    te_init(&f->te, rd_io(f->disk));
+    open_it(f, JS_OPEN_RW | JS_OPEN_CREATE);
+    snprintf(text, sizeof text, "{\"subjects\":[\"s.>\",\"t.>\"]%s}", config);
+    if (js_store_create_stream(f->store, "$G", "S", text, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->s), 0);
+}
+
+static void let_go(struct fixture *f) {
+    js_stream_unref(f->s);
+    assert_int_equal(js_store_close(f->store), 0);
+}
+
+static void reopen(struct fixture *f) {
+    let_go(f);
+    open_it(f, JS_OPEN_RW);
+    assert_non_null(f->s);
+}
+
+static void end(struct fixture *f) {
+    let_go(f);
+    assert_int_equal(rd_open_files(f->disk), 0);
+    assert_int_equal(atomic_load(&f->te.memory), 0);
+    rd_free(f->disk);
+}
+
+/* Headers as "A: 1\r\nB: 2"; NULL: none. The sequence, or the error. */
+static int64_t pub_dup(struct fixture *f, const char *subject, const char *headers, bool *ret_dup) {
+    char hdr[400];
+    int err = 0;
+    struct js_new_msg m = {.subject = subject,
+                           .subject_len = strlen(subject),
+                           .data = (const uint8_t *)"body",
+                           .data_len = 4};
+
+    if (headers) {
+        m.hdr_len = (size_t)snprintf(hdr, sizeof hdr, "NATS/1.0\r\n%s\r\n\r\n", headers);
+        m.hdr = (const uint8_t *)hdr;
+    }
+    if (js_stream_store_msgs(f->s, &m, 1, &err) != 1)
+        return err;
+    if (ret_dup)
+        *ret_dup = m.ret_duplicate;
+    return (int64_t)m.ret_seq;
+}
+
+static int64_t pub(struct fixture *f, const char *subject, const char *headers) {
+    return pub_dup(f, subject, headers, NULL);
+}
+
+static struct js_stream_state state(struct fixture *f) {
+    struct js_stream_state st;
+
+    js_stream_get_state(f->s, &st);
+    return st;
+}
+
+/* Lets time pass and does what becomes due, deadline by deadline. */
+static void pass(struct fixture *f, js_time_t ns) {
+    js_time_t until = f->te.clock.now(f->te.clock.ctx) + ns;
+
+    for (int steps = 0; steps < 100000; steps++) {
+        js_time_t now = f->te.clock.now(f->te.clock.ctx);
+        js_time_t due = js_store_next_deadline(f->store);
+        if (!due || due > until) {
+            if (until > now)
+                te_advance(&f->te, until - now);
+            assert_int_equal(js_store_run_due(f->store, until), 0);
+            return;
+        }
+        if (due > now)
+            te_advance(&f->te, due - now);
+        assert_int_equal(js_store_run_due(f->store, f->te.clock.now(f->te.clock.ctx)), 0);
+    }
+    fail_msg("deadlines without end");
+}
+
+static void expect_hdr(struct fixture *f, js_seq_t seq, const char *subject, const char *want) {
+    struct js_msg msg;
+    char text[500];
+
+    assert_int_equal(js_stream_load_msg(f->s, seq, &msg), 0);
+    assert_int_equal(msg.subject_len, strlen(subject));
+    assert_memory_equal(msg.subject, subject, msg.subject_len);
+    snprintf(text, sizeof text, "NATS/1.0\r\n%s\r\n\r\n", want);
+    assert_int_equal(msg.hdr_len, strlen(text));
+    assert_memory_equal(msg.hdr, text, msg.hdr_len);
+    js_msg_release(&msg);
+}
+
+static void duplicates(void **unused) {
+    struct fixture f;
+    bool dup;
+
+    (void)unused;
+    begin(&f, ",\"duplicate_window\":10000000000");
+    assert_int_equal(pub(&f, "s.a", "Nats-Msg-Id: one"), 1);
+    assert_int_equal(pub(&f, "s.a", "Nats-Msg-Id: two"), 2);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: one", &dup), 1);
+    assert_true(dup);
+    assert_int_equal(state(&f).msgs, 2);
+    /* Also after opening again: the window is made from the messages. */
+    pass(&f, 5 * TE_SECOND);
+    reopen(&f);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: two", &dup), 2);
+    assert_true(dup);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: three", &dup), 3);
+    assert_false(dup);
+    pass(&f, 6 * TE_SECOND);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: one", &dup), 4);
+    assert_false(dup);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: three", &dup), 3);
+    assert_true(dup);
+    /* Many, so that the table grows and the oldest leave it. */
+    for (int i = 0; i < 2000; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "Nats-Msg-Id: n%d", i);
+        assert_int_equal(pub(&f, "s.c", id), 5 + i);
+        if (i % 100 == 0)
+            pass(&f, TE_SECOND);
+    }
+    for (int i = 1999; i > 1200; i--) {
+        char id[40];
+        snprintf(id, sizeof id, "Nats-Msg-Id: n%d", i);
+        assert_int_equal(pub_dup(&f, "s.c", id, &dup), 5 + i);
+        assert_true(dup);
+    }
+    end(&f);
+}
+
+static void expected_positions(void **unused) {
+    static const struct {
+        const char *headers;
+        int result;
+    } cases[] = {
+        {"Nats-Expected-Stream: T", JS_ERR_WRONG_STREAM},
+        {"Nats-Expected-Last-Sequence: 3", JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Expected-Last-Sequence: x", JS_ERR_BAD_HEADER},
+        {"Nats-Expected-Last-Msg-Id: other", JS_ERR_WRONG_LAST_MSG_ID},
+        {"Nats-Expected-Last-Subject-Sequence: 0", JS_ERR_EXISTS},
+        {"Nats-Expected-Last-Subject-Sequence: 2", JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Expected-Last-Subject-Sequence: 3\r\nNats-Expected-Last-Subject-Sequence-Subject: s.*",
+         JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Rollup: sub", JS_ERR_NOT_PERMITTED},
+        {"Nats-TTL: 5s", JS_ERR_NOT_PERMITTED},
+        {"Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.a", JS_ERR_NOT_PERMITTED},
+        {"Nats-Batch-Id: b", JS_ERR_UNSUPPORTED},
+    };
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "");
+    assert_int_equal(pub(&f, "s.a", NULL), 1);
+    assert_int_equal(pub(&f, "s.b", "Nats-Msg-Id: id"), 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(pub(&f, "s.a", cases[i].headers), cases[i].result);
+        assert_int_equal(state(&f).last_seq, 2);
+    }
+    assert_int_equal(pub(&f, "s.a", "Nats-Expected-Stream: S\r\nNats-Expected-Last-Sequence: 2\r\n"
+                                    "Nats-Expected-Last-Msg-Id: id\r\n"
+                                    "Nats-Expected-Last-Subject-Sequence: 1"),
+                     3);
+    assert_int_equal(pub(&f, "s.c", "Nats-Expected-Last-Subject-Sequence: 0"), 4);
+    assert_int_equal(
+        pub(&f, "s.x", "Nats-Expected-Last-Subject-Sequence: 4\r\n"
+                       "Nats-Expected-Last-Subject-Sequence-Subject: s.*"),
+        5);
+    reopen(&f);
+    assert_int_equal(pub(&f, "s.b", "Nats-Expected-Last-Subject-Sequence: 2"), 6);
+    end(&f);
+}
+
+static void rollup(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"allow_rollup_hdrs\":true");
+    for (int i = 0; i < 5; i++) {
+        pub(&f, "s.a", NULL);
+        pub(&f, "s.b", NULL);
+    }
+    assert_int_equal(pub(&f, "s.a", "Nats-Rollup: sub"), 11);
+    assert_int_equal(state(&f).msgs, 6);
+    assert_int_equal(state(&f).first_seq, 2);
+    assert_int_equal(pub(&f, "s.a", "Nats-Rollup: none"), JS_ERR_BAD_HEADER);
+    assert_int_equal(pub(&f, "s.c", "Nats-Rollup: all"), 12);
+    assert_int_equal(state(&f).msgs, 1);
+    reopen(&f);
+    assert_int_equal(state(&f).first_seq, 12);
+    end(&f);
+}
+
+static void ttls(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"allow_msg_ttl\":true");
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 5s"), 1);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 1h30m"), 2);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 20"), 3);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: never"), 4);
+    assert_int_equal(pub(&f, "s.a", NULL), 5);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 10ms"), JS_ERR_BAD_HEADER);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: soon"), JS_ERR_BAD_HEADER);
+    pass(&f, 4 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 5);
+    pass(&f, 2 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 4);
+    assert_int_equal(state(&f).first_seq, 2);
+    /* It goes on after opening again, and what expired does not come back without index.db. */
+    reopen(&f);
+    pass(&f, 15 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 3);
+    let_go(&f);
+    assert_int_equal(rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/index.db"), 0);
+    (void)rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/thw.db");
+    open_it(&f, JS_OPEN_RW);
+    assert_int_equal(state(&f).msgs, 3);
+    pass(&f, 5400 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 2);
+    assert_int_equal(state(&f).first_seq, 4);
+    assert_int_equal(state(&f).last_seq, 5);
+    end(&f);
+}
+
+static void age(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"max_age\":10000000000,\"allow_msg_ttl\":true");
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: never"), 1);
+    for (int i = 0; i < 20; i++) {
+        pub(&f, "s.a", NULL);
+        pass(&f, TE_SECOND);
+    }
+    /* The last ten, and the one that never leaves. */
+    assert_in_range(state(&f).msgs, 10, 11);
+    assert_int_equal(state(&f).first_seq, 1);
+    pass(&f, 20 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 1);
+    assert_int_equal(state(&f).last_seq, 21);
+    end(&f);
+    begin(&f, ",\"max_age\":10000000000");
+    for (int i = 0; i < 50; i++)
+        pub(&f, "s.a", NULL);
+    let_go(&f);
+    te_advance(&f.te, 11 * TE_SECOND);
+    /* Looking does not make it older; opening for writing does. */
+    open_it(&f, 0);
+    assert_int_equal(state(&f).msgs, 50);
+    assert_int_equal(js_store_run_due(f.store, f.te.clock.now(f.te.clock.ctx)), 0);
+    assert_int_equal(state(&f).msgs, 50);
+    reopen(&f);
+    pass(&f, 1);
+    assert_int_equal(state(&f).msgs, 0);
+    assert_int_equal(state(&f).first_seq, 51);
+    assert_int_equal(pub(&f, "s.a", NULL), 51);
+    end(&f);
+}
+
+static void markers(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"max_age\":10000000000,\"subject_delete_marker_ttl\":90000000000");
+    pub(&f, "s.a", NULL);
+    pub(&f, "s.a", NULL);
+    pub(&f, "s.b", NULL);
+    pass(&f, 11 * TE_SECOND);
+    /* One for each subject, that leave without another. */
+    assert_int_equal(state(&f).msgs, 2);
+    expect_hdr(&f, 4, "s.a", "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1m30s\r\nNats-Rollup: sub");
+    expect_hdr(&f, 5, "s.b", "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1m30s\r\nNats-Rollup: sub");
+    pass(&f, 200 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 0);
+    assert_int_equal(state(&f).last_seq, 5);
+    end(&f);
+}
+
+/* As nats-server 2.15.1 does it: headers, times, order. */
+static void schedules(void **unused) {
+    static const char *const bad[] = {
+        "Nats-Schedule: @every 10ms\r\nNats-Schedule-Target: t.b",
+        "Nats-Schedule: nonsense\r\nNats-Schedule-Target: t.b",
+        "Nats-Schedule: @every 1s",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: x.b",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: s.bad",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.*",
+        "Nats-Schedule: @at 2026-01-01T00:00:00Z\r\nNats-Schedule-Target: t.z\r\nNats-Schedule-TTL: x",
+    };
+    struct fixture f;
+
+    (void)unused;
+    /* 2023-11-14T22:13:20Z */
+    begin(&f, ",\"allow_msg_schedules\":true,\"allow_msg_ttl\":true");
+    te_advance(&f.te, TE_SECOND / 2);
+    assert_int_equal(pub(&f, "s.at", "Nats-Schedule: @at 2023-11-14T22:13:21Z\r\n"
+                                     "Nats-Schedule-Target: t.at\r\nNats-Schedule-TTL: 5m"),
+                     1);
+    assert_int_equal(
+        pub(&f, "s.ev", "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.ev\r\nX-Mine: 1"), 2);
+    assert_int_equal(
+        pub(&f, "s.cron", "Nats-Schedule: */2 * * * * *\r\nNats-Schedule-Target: t.cron"), 3);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(pub(&f, "s.bad", bad[i]), JS_ERR_BAD_HEADER);
+    expect_hdr(&f, 2, "s.ev",
+               "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.ev\r\nX-Mine: 1\r\n"
+               "Nats-Rollup: sub");
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 4, "t.at", "Nats-Scheduler: s.at\r\nNats-Schedule-Next: purge\r\nNats-TTL: 5m");
+    struct js_msg msg;
+    assert_int_equal(js_stream_load_msg(f.s, 1, &msg), JS_ERR_MSG_NOT_FOUND);
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 5, "t.ev",
+               "X-Mine: 1\r\nNats-Scheduler: s.ev\r\nNats-Schedule-Next: 2023-11-14T22:13:23Z");
+    expect_hdr(&f, 6, "t.cron",
+               "Nats-Scheduler: s.cron\r\nNats-Schedule-Next: 2023-11-14T22:13:24Z");
+    /* It goes on after opening again, with sched.db and without. */
+    reopen(&f);
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 7, "t.ev",
+               "X-Mine: 1\r\nNats-Scheduler: s.ev\r\nNats-Schedule-Next: 2023-11-14T22:13:24Z");
+    let_go(&f);
+    assert_int_equal(rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/sched.db"), 0);
+    open_it(&f, JS_OPEN_RW);
+    pass(&f, TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 9);
+    /* A plain message on the subject ends a schedule. */
+    assert_int_equal(pub(&f, "s.ev", NULL), 10);
+    assert_int_equal(pub(&f, "s.cron", NULL), 11);
+    pass(&f, 10 * TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 11);
+    end(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(duplicates), cmocka_unit_test(expected_positions),
+        cmocka_unit_test(rollup),     cmocka_unit_test(ttls),
+        cmocka_unit_test(age),        cmocka_unit_test(markers),
+        cmocka_unit_test(schedules),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
