@@ -78,7 +78,7 @@ static const struct {
     {"subject_delete_marker_ttl", TAKEN},
     {"allow_msg_counter", NOT_BUILT},
     {"allow_atomic", NOT_BUILT},
-    {"allow_msg_schedules", NOT_BUILT},
+    {"allow_msg_schedules", FLAG_SET},
     {"allow_batched", NOT_BUILT},
 };
 #define NUM_KNOWN (sizeof known / sizeof *known)
@@ -274,7 +274,10 @@ static int put_newer(struct maker *m) {
         r = put(m, "subject_delete_marker_ttl", json_integer(marker));
     if (r == 0 && marker)
         r = put(m, "allow_msg_ttl", json_true());
-    if (r == 0 && marker)
+    bool schedules = js_field_bool(&m->user, "allow_msg_schedules");
+    if (schedules && strcmp(js_field_str(&m->user, "discard", ""), "new") == 0)
+        return REFUSE(m, "\"allow_msg_schedules\" needs \"discard\":\"old\"");
+    if (r == 0 && (marker || schedules))
         r = put(m, "allow_rollup_hdrs", json_true());
     if (r < 0)
         return r;

@@ -6,7 +6,7 @@
 
 #include "core/base/limits.h"
 
-static bool covered(const struct js_stream *s, const char *subject, size_t len) {
+bool js_stream_takes(const struct js_stream *s, const char *subject, size_t len) {
     for (size_t i = 0; i < s->config.num_subjects; i++)
         if (js_subject_matches(subject, len, s->config.subjects[i],
                                strlen(s->config.subjects[i])))
@@ -25,7 +25,7 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
         if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
             return JS_ERR_SUBJECT;
-        if (!raw && !covered(s, m->subject, m->subject_len))
+        if (!raw && !js_stream_takes(s, m->subject, m->subject_len))
             return JS_ERR_NOT_BOUND;
     }
     if (m->hdr_len > JS_MAX_HEADER)
@@ -45,31 +45,22 @@ static int store_nothing(struct js_stream *s, struct js_writer *w, struct js_new
     return js_writer_skip(s, w, m->ret_seq, true);
 }
 
-/* One message of a batch, now at the earliest. */
-static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
-                     struct js_gone *gone) {
-    struct js_verdict v = {0};
-    uint32_t sid, len;
-    int r = check_msg(s, m, false, &sid, &len);
+/* A message that may be stored, for all that its headers say. */
+static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         uint32_t sid, js_time_t now, const struct js_verdict *v,
+                         struct js_gone *gone) {
+    uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
+    int r;
 
-    m->ret_duplicate = false;
-    if (r == 0 && m->hdr_len)
-        r = js_rules_check(s, m, now, &v);
-    if (r < 0)
-        return r;
-    if (v.duplicate) {
-        m->ret_duplicate = true;
-        m->ret_seq = v.first;
-        m->ret_time = v.first_time;
-        return 0;
-    }
+    if (!len || m->hdr_len > JS_MAX_HEADER)
+        return JS_ERR_MSG_TOO_LARGE;
     if (s->config.retention == 'i') {
         bool wanted;
         r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
         if (r < 0 || !wanted)
             return r < 0 ? r : store_nothing(s, w, m, now);
     }
-    r = js_limits_check(s, sid, len, v.rollup != 0);
+    r = js_limits_check(s, sid, len, v->rollup != 0);
     if (r < 0)
         return r;
     /* Times within a stream ascend even when the clock does not. */
@@ -80,13 +71,45 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
         return r;
     w->last_stamp = m->ret_time;
     if (m->hdr_len)
-        r = js_rules_stored(s, w, m, &v, gone);
+        r = js_rules_stored(s, w, m, v, gone);
     else
-        js_rules_stored_plain(s);
+        js_rules_stored_plain(s, m);
     if (r == 0)
         r = js_limits_subject(s, w, m, gone);
     /* The message is stored, whatever became of the old ones. */
     return s->write_error ? r : 0;
+}
+
+/* One message of a batch, now at the earliest. */
+static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
+                     struct js_gone *gone) {
+    struct js_verdict v = {0};
+    uint32_t sid, len;
+    int r = check_msg(s, m, false, &sid, &len);
+
+    m->ret_duplicate = false;
+    if (r < 0)
+        return r;
+    if (m->hdr_len == 0)
+        return store_checked(s, w, m, sid, now, &v, gone);
+    r = js_rules_check(s, m, now, &v);
+    if (r == 0 && v.duplicate) {
+        m->ret_duplicate = true;
+        m->ret_seq = v.first;
+        m->ret_time = v.first_time;
+    } else if (r == 0) {
+        const uint8_t *hdr = m->hdr;
+        size_t hdr_len = m->hdr_len;
+        if (v.own.len) {
+            m->hdr = v.own.data;
+            m->hdr_len = v.own.len;
+        }
+        r = store_checked(s, w, m, sid, now, &v, gone);
+        m->hdr = hdr;
+        m->hdr_len = hdr_len;
+    }
+    js_verdict_done(&v);
+    return r;
 }
 
 /* How many messages stand when the last `undone` stored ones are taken away. */

@@ -219,6 +219,8 @@ int js_stream_write_index(struct js_stream *s) {
     if (r == 0)
         r = js_ttl_write(s);
     if (r == 0)
+        r = js_sched_write(s);
+    if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
     js_buf_done(&out);
     js_index_db_done(&ix);

@@ -121,6 +121,7 @@ struct js_interest {
 struct js_writer; /* core/stream/writer.h */
 struct js_dedup;  /* core/stream/rules.h */
 struct js_ttl;
+struct js_sched;
 
 /* Shared by everyone who waits for a sync; its own lock, never taken with the stream's held. */
 struct js_syncer {
@@ -213,10 +214,10 @@ struct js_stream {
     void *on_removed_ctx;
     struct js_dedup *dedup;    /* NULL: made when needed */
     struct js_ttl *ttl;        /* NULL: made when needed */
+    struct js_sched *sched;    /* NULL: made when needed */
     char last_id[JS_LAST_ID];  /* Nats-Msg-Id of the newest message */
     size_t last_id_len;
     bool last_id_known;
-    bool ttls_by_index;        /* the blocks' counters were in index.db */
     bool expire_looked;        /* expiry ran since opening */
     js_time_t expire_next;     /* when max_age may take something; 0 = look now, INT64_MAX = never */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/stream/writer.h"
+#include "core/stream/rules.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -451,6 +451,8 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     s->last_time = o->last_time;
     s->first_time_stale = o->first_time_stale;
     w->last_stamp = o->last_stamp;
+    /* Ids, TTLs and schedules of messages that are not there. */
+    js_rules_reset(s);
     /* A copy in the cache may hold what was only in the buffer. */
     b->version++;
     js_cache_drop(s->cache, s->identity, b->number);
