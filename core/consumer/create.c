@@ -2,7 +2,7 @@
 /*
  * New consumers, changed ones, and their end. A directory is built and taken apart under a name
  * that begins with a dot, which we pass over: no crash leaves half a consumer. What such a crash
- * leaves is cleared when the name is used again.
+ * leaves is cleared when the next one is made or deleted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -138,6 +138,30 @@ static int clear_dir(const struct js_env *env, int parent, const char *name) {
     return r < 0 ? r : js_err_from_errno(-io->rmdir(io->ctx, parent, name));
 }
 
+static int keep_if_left(void *arg, const char *name) {
+    size_t len = strlen(name);
+
+    if (name[0] != '.' || ((len < 5 || strcmp(name + len - 4, ".new") != 0) &&
+                           (len < 6 || strcmp(name + len - 5, ".gone") != 0)))
+        return 0;
+    return note_name(arg, name);
+}
+
+/* What crashes left of consumers that were made or deleted. Servers warn of such directories, and
+ * leave them alone. Nothing depends on it, so what cannot be removed stays. */
+static int sweep(const struct js_env *env, int obs) {
+    struct listing l = {.env = env, .names = {.env = env}};
+    int r = js_io_result(env->io->list(env->io->ctx, obs, keep_if_left, &l));
+
+    for (size_t at = 0; r == 0 && at < l.names.len;) {
+        const char *name = (const char *)l.names.data + at;
+        (void)clear_dir(env, obs, name);
+        at += strlen(name) + 1;
+    }
+    js_buf_done(&l.names);
+    return r;
+}
+
 /* obs/, made if it is missing. */
 static int open_obs(struct js_stream *s, bool create, int *ret_fd) {
     const struct js_io *io = s->env->io;
@@ -241,7 +265,7 @@ static int make_dir(struct js_stream *s, const char *name, const struct js_consu
     if (io->stat(io->ctx, obs, name, &st) == 0)
         r = JS_ERR_EXISTS;
     if (r == 0)
-        r = clear_dir(s->env, obs, tmp);
+        r = sweep(s->env, obs);
     bool made = false;
     if (r == 0) {
         r = js_err_from_errno(-io->mkdir(io->ctx, obs, tmp, 0700));
@@ -401,7 +425,7 @@ static int remove_dir(struct js_stream *s, const char *name) {
         r = open_obs(s, false, &obs);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_NO_CONSUMER : r;
-    r = clear_dir(s->env, obs, gone);
+    r = sweep(s->env, obs);
     if (r == 0) {
         int n = io->rename(io->ctx, obs, name, obs, gone);
         r = n == -ENOENT ? JS_ERR_NO_CONSUMER : js_err_from_errno(-n);

@@ -76,34 +76,6 @@ static int clear_leftovers(struct js_stream *s) {
     return r < 0 ? r : 0;
 }
 
-/* A full purge that a server began: it has happened once the new directory holds a block. */
-static int finish_purge(struct js_stream *s) {
-    const struct js_io *io = s->env->io;
-    char kept[64];
-
-    if (s->files.msgs_fd < 0 || strcmp(s->files.msgs_name, "__new_msgs__") != 0)
-        return 0;
-    int r = io->mkdir(io->ctx, s->files.dirfd, "quarantine", 0700);
-    if (r < 0 && r != -EEXIST)
-        return js_err_from_errno(-r);
-    int fd = io->open_dir(io->ctx, s->files.dirfd, "quarantine");
-    if (fd < 0)
-        return js_err_from_errno(-fd);
-    snprintf(kept, sizeof kept, "msgs.%lld",
-             (long long)(s->env->clock->now(s->env->clock->ctx) / 1000000000));
-    r = io->rename(io->ctx, s->files.dirfd, "msgs", fd, kept);
-    if (r == -ENOENT)
-        r = 0;
-    if (r >= 0)
-        r = io->rename(io->ctx, s->files.dirfd, "__new_msgs__", s->files.dirfd, "msgs");
-    if (r >= 0)
-        r = io->fsync(io->ctx, s->files.dirfd);
-    io->close(io->ctx, fd);
-    if (r < 0)
-        return js_err_from_errno(-r);
-    return js_files_reopen_msgs(&s->files);
-}
-
 /* Damaged and torn blocks: the file goes to quarantine, its good records stay. */
 static int mend_blocks(struct js_stream *s, bool *ret_mended) {
     for (size_t i = 0; i < s->num_blocks; i++) {
@@ -184,9 +156,13 @@ static int write_position(struct js_stream *s, struct js_writer *w) {
 int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     js_seq_t last = s->last_seq;
     js_time_t last_time = s->last_time;
-    bool mended = false;
-    int r = check_blocks(s);
+    bool mended = false, changed = false;
+    int r = s->files.dirfd >= 0 ? js_settle_purge(s, &changed) : 0;
 
+    if (r == 0 && changed)
+        r = js_stream_reload(s, true, true);
+    if (r == 0)
+        r = check_blocks(s);
     if (r == 0 && s->sum_staged) {
         const struct js_io *io = s->env->io;
         r = js_err_from_errno(
@@ -197,8 +173,6 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     }
     if (r == 0 && s->files.msgs_fd >= 0)
         r = clear_leftovers(s);
-    if (r == 0)
-        r = finish_purge(s);
     if (r == 0)
         r = mend_blocks(s, &mended);
     if (r == 0 && mended) {
@@ -233,6 +207,7 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
 struct kept {
     const struct js_io *io;
     int fd;
+    unsigned depth;
     uint64_t files, bytes;
 };
 
@@ -240,9 +215,21 @@ static int count_kept(void *ctx, const char *name) {
     struct kept *k = ctx;
     struct stat st;
 
-    if (k->io->stat(k->io->ctx, k->fd, name, &st) == 0 && S_ISREG(st.st_mode)) {
+    if (k->io->stat(k->io->ctx, k->fd, name, &st) < 0)
+        return 0;
+    if (S_ISREG(st.st_mode)) {
         k->files++;
         k->bytes += (uint64_t)st.st_size;
+    } else if (S_ISDIR(st.st_mode) && k->depth == 0) {
+        /* A purged msgs/. */
+        struct kept below = {.io = k->io, .depth = 1};
+        below.fd = k->io->open_dir(k->io->ctx, k->fd, name);
+        int r = below.fd < 0 ? below.fd : k->io->list(k->io->ctx, below.fd, count_kept, &below);
+        if (below.fd >= 0)
+            k->io->close(k->io->ctx, below.fd);
+        k->files += below.files;
+        k->bytes += below.bytes;
+        return r;
     }
     return 0;
 }

@@ -3,11 +3,15 @@
 #ifndef JS_PREPARE_H
 #define JS_PREPARE_H
 
-struct js_stream;
+#include "core/stream/stream.h"
+
 struct js_writer;
 
 /* lock held for writing; the writer is new and holds no block. READ_ONLY with stream->unwritable set
  * when the stream must not be written. */
 int js_stream_prepare(struct js_stream *s, struct js_writer *w);
+/* Finishes a full purge that a server began, or takes it back (interrupted.c). *ret_changed: what was read
+ * from the stream is not what lies there now. */
+int js_settle_purge(struct js_stream *s, bool *ret_changed);
 
 #endif

@@ -50,8 +50,8 @@ struct jf_fs {
     struct jf_log *log;
 
     js_time_t mounted;    /* wall clock */
-    /* Which message files were put into the page cache when they were opened (fs/node/n_msg.c): a bit
-     * for each number's hash. */
+    /* Payloads in the page cache (fs/node/n_msg.c): a thread is putting one there, or must not because
+     * it is the only one; which files it was done for, a bit for each number's hash. */
     atomic_bool pushing;
     atomic_uint num_pushed;
     atomic_ullong pushed[JF_PUSHED_WORDS];

@@ -283,6 +283,8 @@ int jf_loop_start(struct jf_fs *fs, unsigned n, int ended, struct jf_loop **ret_
     }
     for (unsigned i = 0; i < n; i++)
         ready &= init_worker(loop, &loop->workers[i]);
+    /* One thread alone must never wait for what only another one could answer. */
+    atomic_store(&fs->pushing, true);
     while (ready && loop->count < n &&
            pthread_create(&loop->workers[loop->count].thread, NULL, loop->count ? follow : lead,
                           &loop->workers[loop->count]) == 0)
@@ -291,6 +293,7 @@ int jf_loop_start(struct jf_fs *fs, unsigned n, int ended, struct jf_loop **ret_
         jf_loop_stop(loop);
         return JS_ERR_NOMEM;
     }
+    atomic_store(&fs->pushing, loop->count < 2);
     *ret_loop = loop;
     return 0;
 }

@@ -92,7 +92,7 @@ class Bench:
     # ---- data sets ----
 
     def path(self, side, data):
-        """Where a data set lies; what our engine cannot write yet is read from the peer's."""
+        """Where a data set lies; some are the peer's for both."""
         if side == 'ours' and DATA[data].get('peer_only'):
             side = 'peer'
         return os.path.join(self.work, 'data', side, data)

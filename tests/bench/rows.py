@@ -11,8 +11,8 @@ GROUPS = {
     'open': 'Opening',
 }
 
-# 128 bytes of payload, 1,000,000 messages, 1 subject unless said. peer_only: our engine cannot
-# write these yet, so both read the store that the peer wrote.
+# 128 bytes of payload, 1,000,000 messages, 1 subject unless said. peer_only: both read the
+# store that the peer wrote.
 DATA = {
     '1': {},
     '100k': {'subjects': 100000},

@@ -229,6 +229,48 @@ static void deleted_while_it_changes(void **s) {
     fx_end(&f);
 }
 
+static int count_name(void *ctx, const char *name) {
+    (void)name;
+    ++*(unsigned *)ctx;
+    return 0;
+}
+
+/* What a crash left of others goes when one is made; nobody takes it for a consumer meanwhile. */
+static void leftovers(void **s) {
+    static const char *const left[] = {".a.new", ".b.gone"};
+    const struct js_io *io;
+    struct fixture f;
+    unsigned n = 0;
+    char path[200];
+    uint8_t *data;
+
+    (void)s;
+    begin(&f, explicit_acks);
+    fill(&f, 3);
+    fx_let_go(&f);
+    io = rd_io(f.disk);
+    int obs = io->open_dir(io->ctx, -1, "/s/jetstream/$G/streams/S/obs");
+    assert_true(obs >= 0);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(io->mkdir(io->ctx, obs, left[i], 0700), 0);
+        snprintf(path, sizeof path, OBS "%s/o.dat", left[i]);
+        assert_int_equal(rd_put(f.disk, path, "x", 1), 0);
+    }
+    io->close(io->ctx, obs);
+    fx_open(&f);
+    assert_int_equal(js_stream_list_consumers(f.stream, count_name, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(js_stream_create_consumer(f.stream, "d", NULL, NULL, 0), 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, OBS "%s/o.dat", left[i]);
+        assert_true(rd_get(f.disk, path, &data) < 0);
+    }
+    n = 0;
+    assert_int_equal(js_stream_list_consumers(f.stream, count_name, &n), 0);
+    assert_int_equal(n, 2);
+    fx_end(&f);
+}
+
 #define CONSUMERS 60
 #define THREADS   4
 
@@ -270,12 +312,6 @@ static void *one_of_many(void *ctx) {
     return NULL;
 }
 
-static int count_name(void *ctx, const char *name) {
-    (void)name;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 /* NoRaceJetStreamConsumerFileStoreConcurrentDiskIO, TestFileStoreNoDirectoryNotEmptyError */
 static void many_at_once(void **s) {
     static struct crowd crowd;
@@ -309,6 +345,7 @@ int main(void) {
         cmocka_unit_test(states_past_the_end),
         cmocka_unit_test(pending_that_is_lost),
         cmocka_unit_test(deleted_while_it_changes),
+        cmocka_unit_test(leftovers),
         cmocka_unit_test(many_at_once),
     };
 

@@ -99,13 +99,14 @@ PORTED(duplicates_within_the_window) {
 
 /* What a failed write took back is no duplicate, whatever got its sequence since. */
 PORTED(what_was_not_stored_is_no_duplicate) {
-    struct rd_fault fault = {.calls = RD_PWRITE, .nth = 1, .kind = RD_FAIL, .err = ENOSPC};
+    struct rd_fault fault = {.calls = RD_WRITES, .countdown = 1, .kind = RD_FAIL, .err = ENOSPC};
 
     pt_open(p, "", 0);
     assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: first\r\n"), 0);
     rd_set_fault(p->disk, &fault);
     assert_int_not_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\n"), 0);
-    rd_set_fault(p->disk, NULL);
+    fault.countdown = 0;
+    rd_set_fault(p->disk, &fault);
     PT_STATE(p, 1, 1, 1);
     assert_int_equal(pt_store(p, "a.1", "other"), 2);
     assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\n"), 0);
