@@ -267,7 +267,7 @@ PORTED(schedules_that_repeat) {
 PORTED(a_purged_schedule_is_over) {
     pt_open(p, SCHED, 0);
     assert_int_equal(try_hdr(p, "a.1", "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\n"), 0);
-    assert_int_equal(pt_purge_ex(p, "a.1", 0, 0), 1);
+    assert_int_equal(js_stream_purge_ex(p->stream, "a.1", 3, 0, 0, NULL), 0);
     pt_pass(p, 5 * TE_SECOND);
     PT_STATE(p, 0, 2, 1);
 }
