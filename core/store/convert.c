@@ -251,7 +251,7 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
 static int open_world(struct js_store *store, const char *account, const char *world, bool make,
                       int *ret_fd) {
     const struct js_io *io = store->env->io;
-    int acc;
+    int acc = -1;
 
     int r = js_store_open_account_dir(store, account, &acc);
     if (r < 0)

@@ -14,14 +14,14 @@ bool js_stream_takes(const struct js_stream *s, const char *subject, size_t len)
     return false;
 }
 
-/* What does not depend on other messages. *ret_sid: the subject's id if it is known. */
-static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, uint32_t *ret_sid,
+/* What does not depend on other messages. *sid_io: the subject's id if it is known. */
+static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, uint32_t *sid_io,
                      uint32_t *ret_len) {
     const struct js_stream_config *c = &s->config;
-    uint32_t sid = m->subject_len > JS_MAX_SUBJECT
-                       ? JS_NO_ID
-                       : js_subjects_find(&s->subjects, m->subject, m->subject_len);
+    uint32_t sid = *sid_io;
 
+    if (sid == JS_NO_ID && m->subject_len <= JS_MAX_SUBJECT)
+        sid = js_subjects_find(&s->subjects, m->subject, m->subject_len);
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
         if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
             return JS_ERR_SUBJECT;
@@ -33,7 +33,7 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     if (!raw && c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
         return JS_ERR_MSG_TOO_LARGE;
     *ret_len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    *ret_sid = sid;
+    *sid_io = sid;
     return *ret_len ? 0 : JS_ERR_MSG_TOO_LARGE;
 }
 
@@ -45,28 +45,13 @@ static int store_nothing(struct js_stream *s, struct js_writer *w, struct js_new
     return js_writer_skip(s, w, m->ret_seq, true);
 }
 
-/* A message that may be stored, for all that its headers say. */
-static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
-                         uint32_t sid, js_time_t now, const struct js_verdict *v,
-                         struct js_gone *gone) {
-    uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    int r;
-
-    if (!len || m->hdr_len > JS_MAX_HEADER)
-        return JS_ERR_MSG_TOO_LARGE;
-    if (s->config.retention == 'i') {
-        bool wanted;
-        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
-        if (r < 0 || !wanted)
-            return r < 0 ? r : store_nothing(s, w, m, now);
-    }
-    r = js_limits_check(s, sid, len, v->rollup != 0);
-    if (r < 0)
-        return r;
+/* What passed all checks. */
+static int put_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                       js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
     /* Times within a stream ascend even when the clock does not. */
     m->ret_time = now < w->last_stamp ? w->last_stamp : now;
     m->ret_seq = s->last_seq + 1;
-    r = js_writer_put_msg(s, w, m, sid);
+    int r = js_writer_put_msg(s, w, m, sid);
     if (r < 0)
         return r;
     w->last_stamp = m->ret_time;
@@ -80,36 +65,86 @@ static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new
     return s->write_error ? r : 0;
 }
 
+/* Interest and limits; then it is stored. */
+static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         uint32_t sid, uint32_t len, js_time_t now, const struct js_verdict *v,
+                         struct js_gone *gone) {
+    int r;
+
+    if (s->config.retention == 'i') {
+        bool wanted;
+        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
+        if (r < 0 || !wanted)
+            return r < 0 ? r : store_nothing(s, w, m, now);
+    }
+    r = js_limits_check(s, sid, len, v->rollup != 0);
+    return r < 0 ? r : put_checked(s, w, m, sid, now, v, gone);
+}
+
+/* The same with the headers that are stored in the place of those given. */
+static int store_own(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                     js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
+    const uint8_t *given = m->hdr;
+    size_t given_len = m->hdr_len;
+
+    m->hdr = v->own.data;
+    m->hdr_len = v->own.len;
+    uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
+    int r = !len || m->hdr_len > JS_MAX_HEADER ? JS_ERR_MSG_TOO_LARGE
+                                               : store_checked(s, w, m, sid, len, now, v, gone);
+    m->hdr = given;
+    m->hdr_len = given_len;
+    return r;
+}
+
 /* One message of a batch, now at the earliest. */
-static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
-                     struct js_gone *gone) {
+static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                     js_time_t now, struct js_gone *gone) {
     struct js_verdict v = {0};
-    uint32_t sid, len;
+    uint32_t len;
     int r = check_msg(s, m, false, &sid, &len);
 
     m->ret_duplicate = false;
     if (r < 0)
         return r;
-    if (m->hdr_len == 0)
-        return store_checked(s, w, m, sid, now, &v, gone);
-    r = js_rules_check(s, m, now, &v);
+    if (m->hdr_len)
+        r = js_rules_check(s, m, now, &v);
     if (r == 0 && v.duplicate) {
         m->ret_duplicate = true;
         m->ret_seq = v.first;
         m->ret_time = v.first_time;
     } else if (r == 0) {
-        const uint8_t *hdr = m->hdr;
-        size_t hdr_len = m->hdr_len;
-        if (v.own.len) {
-            m->hdr = v.own.data;
-            m->hdr_len = v.own.len;
-        }
-        r = store_checked(s, w, m, sid, now, &v, gone);
-        m->hdr = hdr;
-        m->hdr_len = hdr_len;
+        r = v.own.len ? store_own(s, w, m, sid, now, &v, gone)
+                      : store_checked(s, w, m, sid, len, now, &v, gone);
     }
     js_verdict_done(&v);
     return r;
+}
+
+#define AHEAD 16 /* a power of two */
+
+/* Looking up many subjects waits for memory: it is asked for some messages ahead. */
+struct lookahead {
+    uint32_t hashes[AHEAD * 2];
+    size_t next;
+};
+
+static uint32_t look_up(const struct js_stream *s, struct lookahead *la,
+                        const struct js_new_msg *msgs, size_t n, size_t i) {
+    for (; la->next < n && la->next <= i + AHEAD; la->next++)
+        la->hashes[la->next % (AHEAD * 2)] =
+            msgs[la->next].subject_len > JS_MAX_SUBJECT
+                ? 0
+                : js_subjects_ahead(&s->subjects, msgs[la->next].subject,
+                                    msgs[la->next].subject_len);
+    if (i + AHEAD / 2 < n) {
+        uint32_t id = js_subjects_nearer(&s->subjects, la->hashes[(i + AHEAD / 2) % (AHEAD * 2)]);
+        (void)id;
+    }
+    if (msgs[i].subject_len > JS_MAX_SUBJECT)
+        return JS_NO_ID;
+    return js_subjects_find_hashed(&s->subjects, la->hashes[i % (AHEAD * 2)], msgs[i].subject,
+                                   msgs[i].subject_len);
 }
 
 /* How many messages stand when the last `undone` stored ones are taken away. */
@@ -136,8 +171,10 @@ ssize_t js_stream_store_msgs(struct js_stream *stream, struct js_new_msg *msgs, 
         js_time_t now = stream->env->clock->now(stream->env->clock->ctx);
         w->undone = 0;
         first = stream->last_seq + 1;
+        struct lookahead la = {.next = 0};
         while (done < n && r == 0) {
-            r = store_one(stream, w, &msgs[done], now, &gone);
+            uint32_t sid = n > 1 ? look_up(stream, &la, msgs, n, done) : JS_NO_ID;
+            r = store_one(stream, w, &msgs[done], sid, now, &gone);
             done += r == 0;
         }
         int f = js_writer_settle(stream, w);
@@ -190,7 +227,7 @@ int js_stream_store_msg(struct js_stream *stream, const char *subject, size_t su
 static int store_raw(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_seq_t seq,
                      js_time_t time, bool check, struct js_gone *gone) {
     struct js_verdict v = {0};
-    uint32_t sid, len;
+    uint32_t sid = JS_NO_ID, len;
     int r = check_msg(s, m, true, &sid, &len);
 
     if (r == 0 && seq != 0 && seq != s->last_seq + 1)

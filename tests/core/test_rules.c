@@ -1,342 +1,385 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What headers ask for when a message is published: expected positions, duplicates, rollup, TTLs,
- * schedules. What is expected here is what nats-server 2.15.1 was seen to do. */
-#include <errno.h>
+/* What headers ask for at publishing, and what time makes due: duplicates, expected positions, rollup,
+ * TTLs, age, delete markers, schedules. The store is in memory and the clock is the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 
-#include "core/format/sched_spec.h"
-#include "tests/core/ported.h"
+#include <cmocka.h>
 
-static js_seq_t last_first; /* the sequence that the last call of try_hdr was told */
-static bool last_duplicate;
+#include <stdio.h>
+#include <string.h>
 
-/* Publishes; headers are lines without the first and the last one. 0 or the error. */
-static int try_hdr(struct pt *p, const char *subject, const char *lines) {
-    char hdr[600];
-    struct js_new_msg m = {.subject = subject, .subject_len = strlen(subject), .data_len = 5};
+#include "core/jetstore.h"
+#include "tests/support/ramdisk.h"
+#include "tests/support/testenv.h"
+
+struct fixture {
+    struct testenv te;
+    struct ramdisk *disk;
+    struct js_store *store;
+    struct js_stream *s;
+};
+
+static void open_it(struct fixture *f, unsigned flags) {
+    struct js_store_options o = {.flags = flags, .sync = JS_SYNC_OS};
+    char why[200];
+
+    if (js_store_open(&f->te.env, "/s", &o, &f->store, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    if (js_store_get_stream(f->store, "$G", "S", &f->s) < 0)
+        f->s = NULL;
+}
+
+static void begin(struct fixture *f, const char *config) {
+    char text[500], why[200];
+
+    *f = (struct fixture){0};
+    f->disk = rd_new();
+    te_init(&f->te, rd_io(f->disk));
+    open_it(f, JS_OPEN_RW | JS_OPEN_CREATE);
+    snprintf(text, sizeof text, "{\"subjects\":[\"s.>\",\"t.>\"]%s}", config);
+    if (js_store_create_stream(f->store, "$G", "S", text, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->s), 0);
+}
+
+static void let_go(struct fixture *f) {
+    js_stream_unref(f->s);
+    assert_int_equal(js_store_close(f->store), 0);
+}
+
+static void reopen(struct fixture *f) {
+    let_go(f);
+    open_it(f, JS_OPEN_RW);
+    assert_non_null(f->s);
+}
+
+static void end(struct fixture *f) {
+    let_go(f);
+    assert_int_equal(rd_open_files(f->disk), 0);
+    assert_int_equal(atomic_load(&f->te.memory), 0);
+    rd_free(f->disk);
+}
+
+/* Headers as "A: 1\r\nB: 2"; NULL: none. The sequence, or the error. */
+static int64_t pub_dup(struct fixture *f, const char *subject, const char *headers, bool *ret_dup) {
+    char hdr[400];
     int err = 0;
+    struct js_new_msg m = {.subject = subject,
+                           .subject_len = strlen(subject),
+                           .data = (const uint8_t *)"body",
+                           .data_len = 4};
 
-    snprintf(hdr, sizeof hdr, "NATS/1.0\r\n%s\r\n", lines);
-    m.hdr = (const uint8_t *)hdr;
-    m.hdr_len = strlen(hdr);
-    m.data = (const uint8_t *)"hello";
-    ssize_t n = js_stream_store_msgs(p->stream, &m, 1, &err);
-    last_first = m.ret_seq;
-    last_duplicate = m.ret_duplicate;
-    return n == 1 ? 0 : err;
-}
-
-static void expect_hdr(struct pt *p, js_seq_t seq, const char *lines) {
-    char want[600];
-    struct js_msg m;
-
-    snprintf(want, sizeof want, "NATS/1.0\r\n%s\r\n", lines);
-    assert_int_equal(js_stream_load_msg(p->stream, seq, &m), 0);
-    if (m.hdr_len != strlen(want) || memcmp(m.hdr, want, m.hdr_len) != 0)
-        fail_msg("%llu: %.*s", (unsigned long long)seq, (int)m.hdr_len, (const char *)m.hdr);
-    js_msg_release(&m);
-}
-
-PORTED(expected_positions) {
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Stream: S\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Stream: T\r\n"), JS_ERR_WRONG_STREAM);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Sequence: 2\r\n"),
-                     JS_ERR_WRONG_LAST_SEQ);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Sequence: x\r\n"), JS_ERR_BAD_HEADER);
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Expected-Last-Subject-Sequence: 5\r\n"),
-                     JS_ERR_WRONG_LAST_SEQ);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Subject-Sequence: 0\r\n"),
-                     JS_ERR_EXISTS);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Subject-Sequence-Subject: a.*\r\n"),
-                     JS_ERR_BAD_HEADER);
-    PT_STATE(p, 1, 1, 1);
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Expected-Last-Subject-Sequence: 1\r\n"
-                                       "Nats-Expected-Last-Subject-Sequence-Subject: a.*\r\n"),
-                     0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Subject-Sequence: 1\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Sequence: \r\n"
-                                       "Nats-Expected-Last-Subject-Sequence: \r\n"
-                                       "Nats-Expected-Stream: \r\n"
-                                       "Nats-Expected-Last-Msg-Id: \r\n"),
-                     0);
-    PT_STATE(p, 4, 1, 4);
-}
-
-PORTED(expected_last_message_id) {
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: one\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Msg-Id: two\r\n"),
-                     JS_ERR_WRONG_LAST_MSG_ID);
-    pt_restart(p);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Msg-Id: one\r\n"), 0);
-    /* Only the newest message counts. */
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Expected-Last-Msg-Id: one\r\n"),
-                     JS_ERR_WRONG_LAST_MSG_ID);
-}
-
-PORTED(duplicates_within_the_window) {
-    pt_open(p, "\"duplicate_window\":10000000000,\"allow_rollup_hdrs\":true", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\n"), 0);
-    pt_store(p, "a.1", "between");
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Msg-Id: x\r\n"), 0);
-    assert_true(last_duplicate);
-    assert_int_equal(last_first, 1);
-    /* A wrong position is told even to a duplicate; other things that are wrong are not. */
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\nNats-Expected-Last-Sequence: 9\r\n"),
-                     JS_ERR_WRONG_LAST_SEQ);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\nNats-TTL: bogus\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\nNats-Rollup: bogus\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\nNats-Expected-Last-Msg-Id: q\r\n"), 0);
-    PT_STATE(p, 2, 1, 2);
-    pt_restart_without_index(p);
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Msg-Id: x\r\n"), 0);
-    assert_true(last_duplicate);
-    pt_pass(p, 11 * TE_SECOND);
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Msg-Id: x\r\n"), 0);
-    assert_false(last_duplicate);
-    assert_int_equal(last_first, 3);
-}
-
-/* What a failed write took back is no duplicate, whatever got its sequence since. */
-PORTED(what_was_not_stored_is_no_duplicate) {
-    struct rd_fault fault = {.calls = RD_WRITES, .countdown = 1, .kind = RD_FAIL, .err = ENOSPC};
-
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: first\r\n"), 0);
-    rd_set_fault(p->disk, &fault);
-    assert_int_not_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\n"), 0);
-    fault.countdown = 0;
-    rd_set_fault(p->disk, &fault);
-    PT_STATE(p, 1, 1, 1);
-    assert_int_equal(pt_store(p, "a.1", "other"), 2);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Msg-Id: x\r\n"), 0);
-    assert_false(last_duplicate);
-    PT_STATE(p, 3, 1, 3);
-}
-
-PORTED(rollup) {
-    pt_open(p, "\"allow_rollup_hdrs\":true", 0);
-    pt_store_n(p, 3, "a.1", "x");
-    pt_store_n(p, 3, "a.2", "x");
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Rollup: bogus\r\n"), JS_ERR_BAD_HEADER);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Rollup: SUB\r\n"), 0);
-    PT_STATE(p, 4, 4, 7);
-    assert_int_equal(try_hdr(p, "a.3", "Nats-Rollup: all\r\n"), 0);
-    PT_STATE(p, 1, 8, 8);
-    pt_same_everywhere(p);
-    pt_begin_anew(p);
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Rollup: sub\r\n"), JS_ERR_NOT_PERMITTED);
-}
-
-PORTED(what_ttls_may_say) {
-    static const char *const bad[] = {"0", "10ms", "bogus", "-1", "+5", "10000000h", "1\xc2\xb5s"};
-    static const char *const good[] = {"1", "1500ms", "4.9s", "1m0.5s", "99999999999", "NEVER", "+5s",
-                                       ".5m", "9223372037", ""};
-    char line[80];
-
-    pt_open(p, "\"allow_msg_ttl\":true", 0);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        snprintf(line, sizeof line, "Nats-TTL: %s\r\n", bad[i]);
-        assert_int_equal(try_hdr(p, "a.1", line), JS_ERR_BAD_HEADER);
+    if (headers) {
+        m.hdr_len = (size_t)snprintf(hdr, sizeof hdr, "NATS/1.0\r\n%s\r\n\r\n", headers);
+        m.hdr = (const uint8_t *)hdr;
     }
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        snprintf(line, sizeof line, "Nats-TTL: %s\r\n", good[i]);
-        assert_int_equal(try_hdr(p, "a.1", line), 0);
-        expect_hdr(p, last_first, line);
+    if (js_stream_store_msgs(f->s, &m, 1, &err) != 1)
+        return err;
+    if (ret_dup)
+        *ret_dup = m.ret_duplicate;
+    return (int64_t)m.ret_seq;
+}
+
+static int64_t pub(struct fixture *f, const char *subject, const char *headers) {
+    return pub_dup(f, subject, headers, NULL);
+}
+
+static struct js_stream_state state(struct fixture *f) {
+    struct js_stream_state st;
+
+    js_stream_get_state(f->s, &st);
+    return st;
+}
+
+/* Lets time pass and does what becomes due, deadline by deadline. */
+static void pass(struct fixture *f, js_time_t ns) {
+    js_time_t until = f->te.clock.now(f->te.clock.ctx) + ns;
+
+    for (int steps = 0; steps < 100000; steps++) {
+        js_time_t now = f->te.clock.now(f->te.clock.ctx);
+        js_time_t due = js_store_next_deadline(f->store);
+        if (!due || due > until) {
+            if (until > now)
+                te_advance(&f->te, until - now);
+            assert_int_equal(js_store_run_due(f->store, until), 0);
+            return;
+        }
+        if (due > now)
+            te_advance(&f->te, due - now);
+        assert_int_equal(js_store_run_due(f->store, f->te.clock.now(f->te.clock.ctx)), 0);
     }
-    /* Those that last longer than time can be told stay, after a restart too. */
-    pt_restart_without_index(p);
-    pt_pass(p, 100 * TE_SECOND);
-    PT_STATE(p, 4, 5, 10);
-    pt_begin_anew(p);
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-TTL: 5s\r\n"), JS_ERR_NOT_PERMITTED);
+    fail_msg("deadlines without end");
 }
 
-PORTED(a_ttl_is_no_shorter_than_a_markers) {
-    pt_open(p, "\"subject_delete_marker_ttl\":2500000000", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-TTL: 1s\r\nK: v\r\n"), 0);
-    expect_hdr(p, 1, "K: v\r\nNats-TTL: 2\r\n");
-    assert_int_equal(try_hdr(p, "a.2", "Nats-TTL: 5s\r\n"), 0);
-    expect_hdr(p, 2, "Nats-TTL: 5s\r\n");
-    pt_pass(p, 1500000000);
-    PT_STATE(p, 2, 1, 2);
-    pt_pass(p, TE_SECOND);
-    PT_STATE(p, 2, 2, 3);
-    expect_hdr(p, 3, "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 2s\r\nNats-Rollup: sub\r\n");
+static void expect_hdr(struct fixture *f, js_seq_t seq, const char *subject, const char *want) {
+    struct js_msg msg;
+    char text[500];
+
+    assert_int_equal(js_stream_load_msg(f->s, seq, &msg), 0);
+    assert_int_equal(msg.subject_len, strlen(subject));
+    assert_memory_equal(msg.subject, subject, msg.subject_len);
+    snprintf(text, sizeof text, "NATS/1.0\r\n%s\r\n\r\n", want);
+    assert_int_equal(msg.hdr_len, strlen(text));
+    assert_memory_equal(msg.hdr, text, msg.hdr_len);
+    js_msg_release(&msg);
 }
 
-#define SCHED "\"allow_msg_schedules\":true,\"allow_msg_ttl\":true"
+static void duplicates(void **unused) {
+    struct fixture f;
+    bool dup;
 
-static void expect_last(struct pt *p, const char *subject, const char *lines) {
-    js_seq_t seq = 0;
-
-    assert_int_equal(pt_load_last(p, subject, &seq), 0);
-    expect_hdr(p, seq, lines);
+    (void)unused;
+    begin(&f, ",\"duplicate_window\":10000000000");
+    assert_int_equal(pub(&f, "s.a", "Nats-Msg-Id: one"), 1);
+    assert_int_equal(pub(&f, "s.a", "Nats-Msg-Id: two"), 2);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: one", &dup), 1);
+    assert_true(dup);
+    assert_int_equal(state(&f).msgs, 2);
+    /* Also after opening again: the window is made from the messages. */
+    pass(&f, 5 * TE_SECOND);
+    reopen(&f);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: two", &dup), 2);
+    assert_true(dup);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: three", &dup), 3);
+    assert_false(dup);
+    pass(&f, 6 * TE_SECOND);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: one", &dup), 4);
+    assert_false(dup);
+    assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: three", &dup), 3);
+    assert_true(dup);
+    /* Many, so that the table grows and the oldest leave it. */
+    for (int i = 0; i < 2000; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "Nats-Msg-Id: n%d", i);
+        assert_int_equal(pub(&f, "s.c", id), 5 + i);
+        if (i % 100 == 0)
+            pass(&f, TE_SECOND);
+    }
+    for (int i = 1999; i > 1200; i--) {
+        char id[40];
+        snprintf(id, sizeof id, "Nats-Msg-Id: n%d", i);
+        assert_int_equal(pub_dup(&f, "s.c", id, &dup), 5 + i);
+        assert_true(dup);
+    }
+    end(&f);
 }
 
-PORTED(schedules_that_are_refused) {
-    static const char *const bad[] = {
-        "Nats-Schedule: @bogus\r\nNats-Schedule-Target: a.t\r\n",
-        "Nats-Schedule: @every 1s\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.1\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: no.where.at.all.here\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.*\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Schedule-TTL: 0\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Schedule-Source: a.t\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Schedule-Source: a.*\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Schedule-Rollup: all\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Schedule-Time-Zone: UTC\r\n",
-        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\nNats-Rollup: all\r\n",
-        "Nats-Scheduler: a.2\r\nNats-Schedule-Next: purge\r\n",
-        "Nats-Scheduler: a.2\r\n",
-    };
-
-    pt_open(p, SCHED, 0);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(try_hdr(p, "a.1", bad[i]), JS_ERR_BAD_HEADER);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Schedule: @hourly\r\nNats-Schedule-Target: a.t\r\n"
-                                       "Nats-Schedule-Time-Zone: Europe/Berlin\r\n"),
-                     JS_ERR_UNSUPPORTED);
-    PT_STATE(p, 0, 0, 0);
-    pt_begin_anew(p);
-    pt_open(p, "", 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\n"),
-                     JS_ERR_NOT_PERMITTED);
-}
-
-PORTED(a_schedule_for_one_time) {
-    char when[40], lines[200];
-
-    pt_open(p, SCHED, 0);
-    js_time_format(atomic_load(&p->te.now) + TE_SECOND, when, sizeof when);
-    snprintf(lines, sizeof lines,
-             "Nats-Schedule: @at %s\r\nNats-Schedule-Target: a.t\r\nX: y\r\nNats-Msg-Id: m\r\n", when);
-    assert_int_equal(try_hdr(p, "a.1", lines), 0);
-    snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "Nats-Rollup: sub\r\n");
-    expect_hdr(p, 1, lines);
-    pt_pass(p, TE_SECOND / 2);
-    PT_STATE(p, 1, 1, 1);
-    pt_pass(p, TE_SECOND);
-    PT_STATE(p, 1, 2, 2);
-    pt_expect_msg(p, 2, "a.t", "hello");
-    expect_hdr(p, 2, "X: y\r\nNats-Scheduler: a.1\r\nNats-Schedule-Next: purge\r\n");
-    pt_same_everywhere(p);
-    pt_pass(p, 10 * TE_SECOND);
-    PT_STATE(p, 1, 2, 2);
-}
-
-PORTED(schedules_that_repeat) {
-    pt_open(p, SCHED, 0);
-    assert_int_equal(try_hdr(p, "a.src", "A: b\r\nNats-TTL: 90\r\n"), 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Schedule: @every 2s\r\nNats-Schedule-Target: a.t1\r\n"
-                                       "Nats-Schedule-TTL: 5m\r\nOwn: 1\r\n"),
-                     0);
-    assert_int_equal(try_hdr(p, "a.2", "Nats-Schedule: * * * * * *\r\nNats-Schedule-Target: a.t2\r\n"
-                                       "Nats-Schedule-Source: a.src\r\nNats-Schedule-Rollup: sub\r\n"),
-                     0);
-    pt_pass(p, TE_SECOND);
-    PT_STATE(p, 4, 1, 4);
-    expect_last(p, "a.t2", "A: b\r\nNats-Scheduler: a.2\r\n"
-                           "Nats-Schedule-Next: 2023-11-14T22:13:22Z\r\nNats-Rollup: sub\r\n");
-    /* With sched.db and without it. */
-    pt_restart(p);
-    pt_pass(p, TE_SECOND);
-    PT_STATE(p, 5, 1, 6);
-    expect_last(p, "a.t1", "Own: 1\r\nNats-Scheduler: a.1\r\n"
-                           "Nats-Schedule-Next: 2023-11-14T22:13:24Z\r\nNats-TTL: 5m\r\n");
-    pt_close(p);
-    assert_true(pt_has_file(p, "msgs/sched.db"));
-    pt_remove_file(p, "msgs/sched.db");
-    pt_reopen(p);
-    pt_pass(p, TE_SECOND);
-    PT_STATE(p, 5, 1, 7);
-    /* A message of another kind ends a schedule, and so does one that says so. */
-    pt_store(p, "a.2", "over");
-    assert_int_equal(try_hdr(p, "a.3", "Nats-Scheduler: a.1\r\nNats-Schedule-Next: purge\r\n"), 0);
-    js_seq_t last = pt_state(p).last_seq;
-    pt_restart(p);
-    pt_pass(p, 10 * TE_SECOND);
-    assert_int_equal(pt_state(p).last_seq, last);
-    pt_restart_without_index(p);
-    pt_pass(p, 10 * TE_SECOND);
-    assert_int_equal(pt_state(p).last_seq, last);
-}
-
-PORTED(a_purged_schedule_is_over) {
-    pt_open(p, SCHED, 0);
-    assert_int_equal(try_hdr(p, "a.1", "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: a.t\r\n"), 0);
-    assert_int_equal(js_stream_purge_ex(p->stream, "a.1", 3, 0, 0, NULL), 0);
-    pt_pass(p, 5 * TE_SECOND);
-    PT_STATE(p, 0, 2, 1);
-}
-
-static js_time_t next_of(const char *text, js_time_t after) {
-    struct js_sched_spec spec;
-
-    if (js_sched_spec_parse(text, strlen(text), &spec) < 0)
-        return -1;
-    return js_sched_spec_next(&spec, after);
-}
-
-static void patterns(void **state) {
+static void expected_positions(void **unused) {
     static const struct {
-        const char *text, *after, *next; /* next NULL: not valid */
-    } rows[] = {
-        {"* * * * * *", "2026-11-27T08:51:27.2Z", "2026-11-27T08:51:28Z"},
-        {"*/5 * * * * *", "2026-11-27T08:51:55Z", "2026-11-27T08:52:00Z"},
-        {"5/15 * * * * *", "2026-11-27T08:51:21Z", "2026-11-27T08:51:35Z"},
-        {"0 0 0 1 1 *", "2026-11-27T08:51:21Z", "2027-01-01T00:00:00Z"},
-        {"0 0 12 29 2 ?", "2026-11-27T08:51:21Z", "2028-02-29T12:00:00Z"},
-        {"1-5,10 * * ? JAN mon-fri", "2026-11-27T08:51:21Z", "2027-01-01T00:00:01Z"},
-        {"0 30 4 13 * 5", "2026-11-27T08:51:21Z", "2026-12-04T04:30:00Z"},
-        {"@hourly", "2026-11-27T08:51:21Z", "2026-11-27T09:00:00Z"},
-        {"@daily", "2026-12-31T08:51:21Z", "2027-01-01T00:00:00Z"},
-        {"@weekly", "2026-11-27T08:51:21Z", "2026-11-29T00:00:00Z"},
-        {"@monthly", "2026-11-27T08:51:21Z", "2026-12-01T00:00:00Z"},
-        {"@yearly", "2026-11-27T08:51:21Z", "2027-01-01T00:00:00Z"},
-        {"@every 1500ms", "2026-11-27T08:51:27.151Z", "2026-11-27T08:51:28.5Z"},
-        {"@every 1500ms", "2026-11-27T08:51:28.502Z", "2026-11-27T08:51:30.5Z"},
-        {"@every 1h30m1ms", "2026-11-27T08:00:00Z", "2026-11-27T09:30:00.001Z"},
-        {"@at 2030-01-01T00:00:00.5+01:00", "2026-11-27T08:00:00Z", "2029-12-31T23:00:00.5Z"},
-        {"* * * * *", NULL, NULL},      {"0 0 0 31 2 *", NULL, NULL},
-        {"60 * * * * *", NULL, NULL},   {"TZ=UTC * * * * * *", NULL, NULL},
-        {"0 0 12 L * *", NULL, NULL},   {"@HOURLY", NULL, NULL},
-        {"* * * * * 7", NULL, NULL},    {"@every 500ms", NULL, NULL},
-        {"@at 2030-01-01", NULL, NULL}, {"* * * * * */0", NULL, NULL},
-        {"5-1 * * * * *", NULL, NULL},  {"1, * * * * *", NULL, NULL},
-        {"", NULL, NULL},               {"@every 99999999999999999999h", NULL, NULL},
+        const char *headers;
+        int result;
+    } cases[] = {
+        {"Nats-Expected-Stream: T", JS_ERR_WRONG_STREAM},
+        {"Nats-Expected-Last-Sequence: 3", JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Expected-Last-Sequence: x", JS_ERR_BAD_HEADER},
+        {"Nats-Expected-Last-Msg-Id: other", JS_ERR_WRONG_LAST_MSG_ID},
+        {"Nats-Expected-Last-Subject-Sequence: 0", JS_ERR_EXISTS},
+        {"Nats-Expected-Last-Subject-Sequence: 2", JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Expected-Last-Subject-Sequence: 3\r\nNats-Expected-Last-Subject-Sequence-Subject: s.*",
+         JS_ERR_WRONG_LAST_SEQ},
+        {"Nats-Rollup: sub", JS_ERR_NOT_PERMITTED},
+        {"Nats-TTL: 5s", JS_ERR_NOT_PERMITTED},
+        {"Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.a", JS_ERR_NOT_PERMITTED},
+        {"Nats-Batch-Id: b", JS_ERR_UNSUPPORTED},
     };
+    struct fixture f;
 
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        js_time_t after = 0, want = -1;
-        if (rows[i].after)
-            assert_int_equal(js_time_parse(rows[i].after, 0, &after), 0);
-        if (rows[i].next)
-            assert_int_equal(js_time_parse(rows[i].next, 0, &want), 0);
-        js_time_t got = next_of(rows[i].text, after);
-        if (got != want)
-            fail_msg("%s after %s: %lld, not %lld", rows[i].text,
-                     rows[i].after ? rows[i].after : "0", (long long)got, (long long)want);
+    (void)unused;
+    begin(&f, "");
+    assert_int_equal(pub(&f, "s.a", NULL), 1);
+    assert_int_equal(pub(&f, "s.b", "Nats-Msg-Id: id"), 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(pub(&f, "s.a", cases[i].headers), cases[i].result);
+        assert_int_equal(state(&f).last_seq, 2);
     }
+    assert_int_equal(pub(&f, "s.a", "Nats-Expected-Stream: S\r\nNats-Expected-Last-Sequence: 2\r\n"
+                                    "Nats-Expected-Last-Msg-Id: id\r\n"
+                                    "Nats-Expected-Last-Subject-Sequence: 1"),
+                     3);
+    assert_int_equal(pub(&f, "s.c", "Nats-Expected-Last-Subject-Sequence: 0"), 4);
+    assert_int_equal(
+        pub(&f, "s.x", "Nats-Expected-Last-Subject-Sequence: 4\r\n"
+                       "Nats-Expected-Last-Subject-Sequence-Subject: s.*"),
+        5);
+    reopen(&f);
+    assert_int_equal(pub(&f, "s.b", "Nats-Expected-Last-Subject-Sequence: 2"), 6);
+    end(&f);
+}
+
+static void rollup(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"allow_rollup_hdrs\":true");
+    for (int i = 0; i < 5; i++) {
+        pub(&f, "s.a", NULL);
+        pub(&f, "s.b", NULL);
+    }
+    assert_int_equal(pub(&f, "s.a", "Nats-Rollup: sub"), 11);
+    assert_int_equal(state(&f).msgs, 6);
+    assert_int_equal(state(&f).first_seq, 2);
+    assert_int_equal(pub(&f, "s.a", "Nats-Rollup: none"), JS_ERR_BAD_HEADER);
+    assert_int_equal(pub(&f, "s.c", "Nats-Rollup: all"), 12);
+    assert_int_equal(state(&f).msgs, 1);
+    reopen(&f);
+    assert_int_equal(state(&f).first_seq, 12);
+    end(&f);
+}
+
+static void ttls(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"allow_msg_ttl\":true");
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 5s"), 1);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 1h30m"), 2);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 20"), 3);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: never"), 4);
+    assert_int_equal(pub(&f, "s.a", NULL), 5);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: 10ms"), JS_ERR_BAD_HEADER);
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: soon"), JS_ERR_BAD_HEADER);
+    pass(&f, 4 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 5);
+    pass(&f, 2 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 4);
+    assert_int_equal(state(&f).first_seq, 2);
+    /* It goes on after opening again, and what expired does not come back without index.db. */
+    reopen(&f);
+    pass(&f, 15 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 3);
+    let_go(&f);
+    assert_int_equal(rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/index.db"), 0);
+    (void)rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/thw.db");
+    open_it(&f, JS_OPEN_RW);
+    assert_int_equal(state(&f).msgs, 3);
+    pass(&f, 5400 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 2);
+    assert_int_equal(state(&f).first_seq, 4);
+    assert_int_equal(state(&f).last_seq, 5);
+    end(&f);
+}
+
+static void age(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"max_age\":10000000000,\"allow_msg_ttl\":true");
+    assert_int_equal(pub(&f, "s.a", "Nats-TTL: never"), 1);
+    for (int i = 0; i < 20; i++) {
+        pub(&f, "s.a", NULL);
+        pass(&f, TE_SECOND);
+    }
+    /* The last ten, and the one that never leaves. */
+    assert_in_range(state(&f).msgs, 10, 11);
+    assert_int_equal(state(&f).first_seq, 1);
+    pass(&f, 20 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 1);
+    assert_int_equal(state(&f).last_seq, 21);
+    end(&f);
+    begin(&f, ",\"max_age\":10000000000");
+    for (int i = 0; i < 50; i++)
+        pub(&f, "s.a", NULL);
+    let_go(&f);
+    te_advance(&f.te, 11 * TE_SECOND);
+    /* Looking does not make it older; opening for writing does. */
+    open_it(&f, 0);
+    assert_int_equal(state(&f).msgs, 50);
+    assert_int_equal(js_store_run_due(f.store, f.te.clock.now(f.te.clock.ctx)), 0);
+    assert_int_equal(state(&f).msgs, 50);
+    reopen(&f);
+    pass(&f, 1);
+    assert_int_equal(state(&f).msgs, 0);
+    assert_int_equal(state(&f).first_seq, 51);
+    assert_int_equal(pub(&f, "s.a", NULL), 51);
+    end(&f);
+}
+
+static void markers(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"max_age\":10000000000,\"subject_delete_marker_ttl\":90000000000");
+    pub(&f, "s.a", NULL);
+    pub(&f, "s.a", NULL);
+    pub(&f, "s.b", NULL);
+    pass(&f, 11 * TE_SECOND);
+    /* One for each subject, that leave without another. */
+    assert_int_equal(state(&f).msgs, 2);
+    expect_hdr(&f, 4, "s.a", "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1m30s\r\nNats-Rollup: sub");
+    expect_hdr(&f, 5, "s.b", "Nats-Marker-Reason: MaxAge\r\nNats-TTL: 1m30s\r\nNats-Rollup: sub");
+    pass(&f, 200 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 0);
+    assert_int_equal(state(&f).last_seq, 5);
+    end(&f);
+}
+
+/* As nats-server 2.15.1 does it: headers, times, order. */
+static void schedules(void **unused) {
+    static const char *const bad[] = {
+        "Nats-Schedule: @every 10ms\r\nNats-Schedule-Target: t.b",
+        "Nats-Schedule: nonsense\r\nNats-Schedule-Target: t.b",
+        "Nats-Schedule: @every 1s",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: x.b",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: s.bad",
+        "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.*",
+        "Nats-Schedule: @at 2026-01-01T00:00:00Z\r\nNats-Schedule-Target: t.z\r\nNats-Schedule-TTL: x",
+    };
+    struct fixture f;
+
+    (void)unused;
+    /* 2023-11-14T22:13:20Z */
+    begin(&f, ",\"allow_msg_schedules\":true,\"allow_msg_ttl\":true");
+    te_advance(&f.te, TE_SECOND / 2);
+    assert_int_equal(pub(&f, "s.at", "Nats-Schedule: @at 2023-11-14T22:13:21Z\r\n"
+                                     "Nats-Schedule-Target: t.at\r\nNats-Schedule-TTL: 5m"),
+                     1);
+    assert_int_equal(
+        pub(&f, "s.ev", "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.ev\r\nX-Mine: 1"), 2);
+    assert_int_equal(
+        pub(&f, "s.cron", "Nats-Schedule: */2 * * * * *\r\nNats-Schedule-Target: t.cron"), 3);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(pub(&f, "s.bad", bad[i]), JS_ERR_BAD_HEADER);
+    expect_hdr(&f, 2, "s.ev",
+               "Nats-Schedule: @every 1s\r\nNats-Schedule-Target: t.ev\r\nX-Mine: 1\r\n"
+               "Nats-Rollup: sub");
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 4, "t.at", "Nats-Scheduler: s.at\r\nNats-Schedule-Next: purge\r\nNats-TTL: 5m");
+    struct js_msg msg;
+    assert_int_equal(js_stream_load_msg(f.s, 1, &msg), JS_ERR_MSG_NOT_FOUND);
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 5, "t.ev",
+               "X-Mine: 1\r\nNats-Scheduler: s.ev\r\nNats-Schedule-Next: 2023-11-14T22:13:23Z");
+    expect_hdr(&f, 6, "t.cron",
+               "Nats-Scheduler: s.cron\r\nNats-Schedule-Next: 2023-11-14T22:13:24Z");
+    /* It goes on after opening again, with sched.db and without. */
+    reopen(&f);
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 7, "t.ev",
+               "X-Mine: 1\r\nNats-Scheduler: s.ev\r\nNats-Schedule-Next: 2023-11-14T22:13:24Z");
+    let_go(&f);
+    assert_int_equal(rd_remove(f.disk, "/s/jetstream/$G/streams/S/msgs/sched.db"), 0);
+    open_it(&f, JS_OPEN_RW);
+    pass(&f, TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 9);
+    /* A plain message on the subject ends a schedule. */
+    assert_int_equal(pub(&f, "s.ev", NULL), 10);
+    assert_int_equal(pub(&f, "s.cron", NULL), 11);
+    pass(&f, 10 * TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 11);
+    end(&f);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expected_positions),
-        cmocka_unit_test(expected_last_message_id),
-        cmocka_unit_test(duplicates_within_the_window),
-        cmocka_unit_test(what_was_not_stored_is_no_duplicate),
-        cmocka_unit_test(rollup),
-        cmocka_unit_test(what_ttls_may_say),
-        cmocka_unit_test(a_ttl_is_no_shorter_than_a_markers),
-        cmocka_unit_test(schedules_that_are_refused),
-        cmocka_unit_test(a_schedule_for_one_time),
-        cmocka_unit_test(schedules_that_repeat),
-        cmocka_unit_test(a_purged_schedule_is_over),
-        cmocka_unit_test(patterns),
+        cmocka_unit_test(duplicates), cmocka_unit_test(expected_positions),
+        cmocka_unit_test(rollup),     cmocka_unit_test(ttls),
+        cmocka_unit_test(age),        cmocka_unit_test(markers),
+        cmocka_unit_test(schedules),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,8 +197,65 @@ def in_turn(jetfs, binary, retention, cipher):
               "messages left")
 
 
+# ---- configurations ------------------------------------------------------------------------------
+
+CONFIGS = {
+    "plain": {},
+    "one": {"filter_subject": "s.a", "description": "words", "sample_freq": "50%"},
+    "many": {"filter_subjects": ["s.a", "s.b.>"], "max_deliver": 5, "backoff": [SECOND, 2 * SECOND]},
+    "none": {"ack_policy": "none", "deliver_policy": "new"},
+    "all": {"ack_policy": "all", "deliver_policy": "by_start_sequence", "opt_start_seq": 3},
+    "time": {"deliver_policy": "by_start_time", "opt_start_time": "2020-01-01T00:00:00Z"},
+    "last": {"deliver_policy": "last_per_subject", "filter_subject": "s.>", "headers_only": True},
+    "limits": {"max_ack_pending": 7, "max_waiting": 9, "max_batch": 3, "max_bytes": 1000,
+               "max_expires": 60 * SECOND, "inactive_threshold": 3600 * SECOND,
+               "replay_policy": "original", "metadata": {"a": "b"}},
+    "paused": {"pause_until": "2099-01-01T00:00:00Z"},
+}
+SINCE_2_11 = ("pause_until",)
+
+
+def configurations(jetfs, version, binary):
+    """Servers load every kind of configuration that jetfs writes, see in it what was asked for, and
+    begin such a consumer of their own where jetfs begins."""
+    with tempfile.TemporaryDirectory(prefix="jetfs-consumers.") as store:
+        config = os.path.join(store, "config")
+        with open(config, "w", encoding="ascii") as file:
+            json.dump({"subjects": ["s.>"]}, file)
+        source = os.path.join(store, "store") + ":S"
+        jetfs.need("stream", "add", source, "--config", config)
+        jetfs.need("pub", source, "s.a", "--lines", stdin=b"1\n2\n3\n4\n")
+        for name, wish in CONFIGS.items():
+            with open(config, "w", encoding="ascii") as file:
+                json.dump(wish, file)
+            jetfs.need("consumer", "add", source, name, "--config", config)
+        with Server(binary, os.path.join(store, "store")) as server, server.client() as client:
+            for name, wish in CONFIGS.items():
+                info = client.consumer_info("S", name)
+                for field, value in wish.items():
+                    if field in SINCE_2_11 and version == "2.10.27":
+                        continue
+                    got = info["config"].get(field)
+                    if field == "metadata":
+                        got = {key: text for key, text in got.items() if not key.startswith("_nats")}
+                    equal(got, value, "%s of %s" % (field, name))
+                own = client.api("CONSUMER.CREATE.S.own-" + name, {"stream_name": "S", "config": {
+                    "durable_name": "own-" + name, "ack_policy": "explicit", **wish}})
+                want, got = numbers(own), numbers(info)
+                if version == "2.10.27":
+                    # Its floor begins at 0 wherever the consumer does.
+                    del want["ack_floor"], got["ack_floor"]
+                equal(got, want, "what the server makes of " + name)
+            equal(server.complaints(), [], "warnings")
+
+
 def run_consumers(tap, jetfs, peers):
     """peers: {version: program}"""
+    for version, binary in peers.items():
+        # 2.9.10 has one filter only.
+        if version != "2.9.10":
+            tap.run("%s loads every configuration of a consumer" % version, configurations, jetfs,
+                    version, binary)
     missing = fuse_missing()
     if missing:
         tap.skip("consumers in turn", missing)
