@@ -237,6 +237,43 @@ int js_stream_compact(struct js_stream *stream, js_seq_t seq, uint64_t *ret_n) {
     return r < 0 ? r : 0;
 }
 
+/* What lives of a deleted set, ascending within it. NEED_SCAN, NOMEM, IO. */
+static int collect_deleted(struct js_stream *s, const struct js_delete_block *d,
+                           struct seq_list *l) {
+    struct js_place at = {0};
+    js_seq_t seq = d->first, last = d->num ? d->first + (d->num - 1) : 0;
+    int r = 1;
+
+    if (d->list) {
+        for (uint64_t k = 0; k < d->num && (r == 0 || r == 1); k++) {
+            r = js_stream_slot_at(s, d->list[k], &at);
+            if (r == 1)
+                r = add_seq(l, d->list[k]);
+        }
+    } else {
+        /* A run: what lives in it, one after the other. */
+        while (r == 1 && seq && seq <= last) {
+            r = js_stream_slot_from(s, seq, false, &at);
+            if (r != 1 || js_place_seq(&at) > last)
+                break;
+            r = add_seq(l, js_place_seq(&at)) < 0 ? JS_ERR_NOMEM : 1;
+            seq = js_place_seq(&at) + 1;
+        }
+    }
+    js_place_done(s, &at);
+    return r == 1 ? 0 : r;
+}
+
+static int collect_all_deleted(struct js_stream *s, const struct js_delete_block *blocks, size_t n,
+                               struct seq_list *l) {
+    int r = 0;
+
+    l->count = 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = collect_deleted(s, &blocks[i], l);
+    return r;
+}
+
 int js_stream_sync_deleted(struct js_stream *stream, const struct js_delete_block *blocks,
                            size_t n) {
     struct js_gone gone = {0};
@@ -245,25 +282,15 @@ int js_stream_sync_deleted(struct js_stream *stream, const struct js_delete_bloc
     pthread_rwlock_wrlock(&stream->lock);
     struct seq_list l = {.env = stream->env};
     int r = js_writer_open(stream, &w);
-    for (size_t i = 0; i < n && r == 0; i++) {
-        struct js_place at = {0};
-        js_seq_t seq = blocks[i].list ? 0 : blocks[i].first;
-        js_seq_t last = blocks[i].num ? blocks[i].first + (blocks[i].num - 1) : 0;
-        for (uint64_t k = 0; blocks[i].list && k < blocks[i].num && r == 0; k++) {
-            int f = js_stream_slot_at(stream, blocks[i].list[k], &at);
-            r = f == 1 ? add_seq(&l, blocks[i].list[k]) : f < 0 ? f : 0;
-        }
-        /* A run: what lives in it, one after the other. */
-        while (!blocks[i].list && r == 0 && seq && seq <= last) {
-            int f = js_stream_slot_from(stream, seq, false, &at);
-            if (f != 1 || js_place_seq(&at) > last) {
-                r = f < 0 ? f : 0;
-                break;
-            }
-            r = add_seq(&l, js_place_seq(&at));
-            seq = js_place_seq(&at) + 1;
-        }
-        js_place_done(stream, &at);
+    if (r == 0)
+        r = collect_all_deleted(stream, blocks, n, &l);
+    if (r == JS_NEED_SCAN) {
+        /* index.db was wrong about a block. */
+        r = js_stream_scan_locked(stream);
+        if (r == 0)
+            r = collect_all_deleted(stream, blocks, n, &l);
+        if (r == JS_NEED_SCAN)
+            r = JS_ERR_STALE;
     }
     if (r == 0 && l.count)
         r = js_remove_seqs(stream, w, l.list, l.count, false, &gone);

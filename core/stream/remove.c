@@ -81,11 +81,22 @@ int js_stream_bury(struct js_stream *s, size_t index) {
     return 0;
 }
 
+/* May the block's file go? Of one that only index.db told of nobody knows which tombstones it holds: it
+ * is read when its last message is gone. */
+static bool may_go(struct js_stream *s, size_t index) {
+    const struct js_block *b = s->blocks[index];
+
+    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= s->first_seq &&
+        js_block_look(s, index) < 0)
+        return false; /* it stays; the next look may do */
+    return disposable(s, b);
+}
+
 int js_retire_empty(struct js_stream *s, struct js_writer *w) {
     /* The newest block stays: it is appended to, and shows where the stream stands. */
     for (size_t i = 0; i + 1 < s->num_blocks;) {
         struct js_block *b = s->blocks[i];
-        if (!disposable(s, b)) {
+        if (!may_go(s, i)) {
             i++;
             continue;
         }
@@ -108,7 +119,7 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
 
 /* The same for one block; i is right after its last message left. */
 static int retire_block(struct js_stream *s, struct js_writer *w, size_t index) {
-    if (index + 1 < s->num_blocks && disposable(s, s->blocks[index]))
+    if (index + 1 < s->num_blocks && may_go(s, index))
         return js_retire_empty(s, w);
     return 0;
 }
@@ -166,33 +177,109 @@ int js_remove_seq(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
     return js_remove_seqs(s, w, &seq, 1, true, gone);
 }
 
-int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
-                   bool tombstones, struct js_gone *gone) {
-    size_t index, done = 0;
+/* Appends the tombstones. *ret_placed: the first so many messages are as good as removed, whatever comes
+ * back. */
+static int put_tombs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
+                     size_t *ret_placed) {
+    size_t in_file = 0;
     int r = 0;
 
-    for (size_t i = 0; i < n && r == 0 && tombstones; i++) {
-        const struct js_block *b = js_stream_block_of(s, seqs[i], &index);
-        /* A single one may not be there; of many the caller knows. */
-        if (n == 1) {
-            r = locate(s, seqs[i], &index);
-            if (r <= 0)
-                return r;
-            b = s->blocks[index];
-        }
-        r = b ? js_writer_put_mark(s, w, seqs[i] | JS_SEQ_TOMBSTONE, tomb_time(s, b, seqs[i])) : 0;
+    for (size_t i = 0; i <= n && r == 0; i++) {
+        uint64_t gen = w->gen;
+        size_t index;
+        const struct js_block *b = i < n ? js_stream_block_of(s, seqs[i], &index) : NULL;
+        if (b)
+            r = js_writer_put_mark(s, w, seqs[i] | JS_SEQ_TOMBSTONE, tomb_time(s, b, seqs[i]));
+        else if (i == n)
+            r = js_writer_settle(s, w);
+        if (w->gen != gen)
+            in_file = i;
+        /* A write that failed takes everything out of the buffer, or leaves it there to be tried again. */
+        *ret_placed = r == 0 || w->buf.len ? i : in_file;
     }
-    if (r == 0 && tombstones)
-        r = js_writer_settle(s, w);
-    for (size_t i = 0; i < n && r >= 0; i++) {
+    return r;
+}
+
+/* Takes messages out of one block in memory: those of the list that lie in it. Returns how many entries
+ * it looked at, or an error. */
+static ssize_t take_out_run(struct js_stream *s, struct js_writer *w, size_t index,
+                            const js_seq_t *seqs, size_t n, struct js_gone *gone, size_t *done) {
+    struct js_block *b = s->blocks[index];
+    js_seq_t end = index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : UINT64_MAX;
+    uint64_t msgs = s->msgs, bytes = s->bytes;
+    bool first = false;
+    size_t i = 0, before = *done;
+    int r = 0;
+
+    for (; i < n && seqs[i] < end && (i == 0 || seqs[i] > seqs[i - 1]); i++) {
+        uint32_t slot = js_slots_find(b->slots, seqs[i]);
+        if (slot == JS_NO_SLOT || b->slots->at[slot].len == 0)
+            continue;
+        r = js_stream_drop_slot(s, b, slot);
+        if (r != 0)
+            break;
+        s->removals++;
+        s->removed_log[s->removed_logged++ % JS_REMOVED_LOG] = seqs[i];
+        if (gone->msgs == 0 && *done == 0)
+            gone->seq = seqs[i];
+        first |= seqs[i] == s->first_seq;
+        ++*done;
+    }
+    if (*done != before) {
+        js_writer_outdated(s, w);
+        if (w->buf.len)
+            w->promised = true;
+    }
+    gone->msgs += msgs - s->msgs;
+    gone->bytes += bytes - s->bytes;
+    if (first)
+        js_move_first(s);
+    if (r == 0 && b->msgs == 0)
+        r = retire_block(s, w, index);
+    return r < 0 ? r : (ssize_t)(i ? i : 1);
+}
+
+/* Returns 0 or an error; *done: how many were there. */
+static int take_out_all(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
+                        struct js_gone *gone, size_t *done) {
+    for (size_t i = 0; i < n;) {
+        size_t index;
         /* Each look anew: blocks leave the list. */
-        r = js_stream_block_of(s, seqs[i], &index)
-                ? js_take_out(s, w, index, seqs[i], gone)
-                : 0;
-        done += r == 1;
+        if (!js_stream_block_of(s, seqs[i], &index)) {
+            i++;
+        } else if (s->blocks[index]->slots) {
+            ssize_t k = take_out_run(s, w, index, seqs + i, n - i, gone, done);
+            if (k < 0)
+                return (int)k;
+            i += (size_t)k;
+        } else {
+            int r = js_take_out(s, w, index, seqs[i++], gone);
+            if (r < 0)
+                return r;
+            *done += r == 1;
+        }
     }
+    return 0;
+}
+
+int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
+                   bool tombstones, struct js_gone *gone) {
+    size_t index, done = 0, placed = n;
+    int r = 0;
+
+    if (tombstones) {
+        /* A single one may not be there; of many the caller knows. */
+        if (n == 1)
+            r = locate(s, seqs[0], &index);
+        if (n == 1 && r <= 0)
+            return r;
+        r = put_tombs(s, w, seqs, n, &placed);
+    }
+    int t = take_out_all(s, w, seqs, placed, gone, &done);
+    if (r == 0)
+        r = t;
     /* Little by little blocks become mostly dead. */
-    if (r >= 0 && n == 1 && done && js_stream_block_of(s, seqs[0], &index)) {
+    if (r == 0 && n == 1 && done && js_stream_block_of(s, seqs[0], &index)) {
         int c = js_compact_inline(s, index);
         if (c < 0 && s->write_error)
             r = c;

@@ -20,7 +20,8 @@ int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t
 int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid, struct js_gone *gone);
 /* Tombstone and removal of one live message at seq: 1, 0 if it is not there. */
 int js_remove_seq(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone);
-/* The same for many, ascending: all tombstones first. tombstones false: as limits remove. */
+/* The same for many, ascending: all tombstones first. tombstones false: as limits remove. An error: those
+ * whose tombstone is written are gone, the others are there. */
 int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
                    bool tombstones, struct js_gone *gone);
 /* Takes all messages of a block out at once (it stays in the list, empty). */

@@ -92,6 +92,8 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
     js_seqset_init(&cold->deleted, s->env);
     if (!e)
         return 0;
+    if (number == s->index->last_block)
+        memcpy(b->last_sum, s->index->last_sum, 8);
     cold->first = e->first_seq;
     cold->upto = e->last_seq;
     js_seqset_done(&cold->deleted);

@@ -127,6 +127,18 @@ os.write(fd, b'{\"seek\": \"soon\"}')
 os.fsync(fd)"
 is "$(cat "$w/next")" 12 "changes nothing"
 
+seq 20 21 >"$s/pub/S.a"
+does "a thread may close what another one opened" python3 -c "
+import os, threading
+fd = os.open('$w/next', os.O_RDONLY)
+def work():
+    assert os.read(fd, 100) == b'20' and os.read(fd, 100) == b''
+    os.close(fd)
+t = threading.Thread(target=work)
+t.start()
+t.join()"
+is "$(cat "$w/next")" 21 "which acknowledges"
+
 # ---- leases that end
 does "a short ack wait" sh -c "echo '{\"ack_wait\":300000000}' >'$w/config.json'"
 echo lease >"$s/pub/S.a"

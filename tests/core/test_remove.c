@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing many messages by one call: by filter, by a list from another replica, and when a write or an
+ * allocation fails in the middle: what the call tells, what is in memory and what is on disk agree.
+ */
+#include "tests/core/ported.h"
+#include "tests/crash/crash.h"
+
+#include <errno.h>
+
+/* Small blocks, three subjects in turn. */
+static void fill(struct pt *p, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char subject[16];
+        snprintf(subject, sizeof subject, "foo.%c", (char)('a' + i % 3));
+        pt_store(p, subject, "a text");
+    }
+}
+
+PORTED(a_run_that_another_replica_deleted_goes) {
+    struct js_delete_block run = {.first = 3, .num = 20};
+
+    for (int reopened = 0; reopened < 3; reopened++) {
+        pt_open(p, "", 150);
+        fill(p, 30);
+        pt_remove(p, 5);
+        if (reopened == 1)
+            pt_restart(p);
+        if (reopened == 2)
+            pt_restart_without_index(p);
+        pt_must(p, js_stream_sync_deleted(p->stream, &run, 1), "sync_deleted");
+        PT_STATE(p, 10, 1, 30);
+        assert_string_equal(pt_deleted(p), "3-22");
+        /* Such removals leave no tombstone: the index tells of them. */
+        pt_restart_scanned(p);
+        PT_STATE(p, 10, 1, 30);
+        pt_begin_anew(p);
+    }
+}
+
+PORTED(a_list_that_another_replica_deleted_goes) {
+    const js_seq_t list[] = {1, 2, 9, 10, 11, 29, 400, UINT64_MAX};
+    struct js_delete_block blocks[] = {{.first = 25, .num = 2},
+                                       {.first = 1, .num = 8, .list = list},
+                                       {.first = 100, .num = UINT64_MAX},
+                                       {.first = 26, .num = 0}};
+
+    pt_open(p, "", 150);
+    fill(p, 30);
+    pt_must(p, js_stream_sync_deleted(p->stream, blocks, 4), "sync_deleted");
+    PT_STATE(p, 22, 3, 30);
+    assert_string_equal(pt_deleted(p), "9-11,25-26,29");
+    pt_must(p, js_stream_sync_deleted(p->stream, blocks, 4), "again");
+    PT_STATE(p, 22, 3, 30);
+    pt_expect_msg(p, 30, "foo.c", "a text");
+    assert_int_equal(pt_filtered(p, 0, "foo.a").msgs, 7);
+}
+
+PORTED(a_filter_takes_its_messages_out_of_many_blocks) {
+    uint64_t n = 0;
+
+    pt_open(p, "", 150);
+    fill(p, 60);
+    pt_must(p, js_stream_purge_ex(p->stream, "*.b", 3, 41, 0, &n), "purge");
+    assert_int_equal(n, 13);
+    PT_STATE(p, 47, 1, 60);
+    pt_must(p, js_stream_purge_ex(p->stream, "*.a", 3, 0, 2, &n), "purge");
+    assert_int_equal(n, 18);
+    PT_STATE(p, 29, 3, 60);
+    assert_int_equal(pt_filtered(p, 0, "foo.a").first_seq, 55);
+    assert_int_equal(pt_filtered(p, 0, "foo.b").first_seq, 41);
+    pt_same_everywhere(p);
+    pt_must(p, js_stream_purge_ex(p->stream, "foo.c", 5, 0, 0, &n), "purge");
+    assert_int_equal(n, 20);
+    PT_STATE(p, 9, 41, 60);
+    pt_same_everywhere(p);
+}
+
+static void snap(struct pt *p, struct snap *ret) {
+    char why[200];
+
+    if (snap_take(p->stream, ret, why) < 0)
+        fail_msg("%s", why);
+}
+
+/* The n-th write or allocation fails; false when there were not so many. */
+static bool purge_fails(struct pt *p, long n, bool memory) {
+    struct js_stream_state before, after;
+    struct snap seen, again;
+    uint64_t left = 0;
+
+    pt_open(p, "", 150);
+    fill(p, 60);
+    before = pt_state(p);
+    struct rd_fault f = {.calls = RD_WRITES, .kind = RD_FAIL, .err = ENOSPC, .countdown = n};
+    if (memory)
+        te_fail_alloc(&p->te, n, false);
+    else
+        rd_set_fault(p->disk, &f);
+    int r = js_stream_purge_ex(p->stream, "foo.b", 5, 0, 0, &left);
+    bool fired = memory ? atomic_load(&p->te.alloc_fired) > 0 : rd_faults_fired(p->disk) > 0;
+    te_fail_alloc(&p->te, 0, false);
+    f.countdown = 0;
+    rd_set_fault(p->disk, &f);
+    if (r < 0 && !fired)
+        fail_msg("%s, and nothing failed", js_err_name(r));
+    after = pt_state(p);
+    assert_true(after.msgs >= before.msgs - 20 && after.msgs <= before.msgs);
+    assert_int_equal(after.last_seq, 60);
+    assert_int_equal(pt_filtered(p, 0, "foo.a").msgs, 20);
+    snap(p, &seen);
+    bool known = js_stream_writable(p->stream, NULL, 0) == 1;
+    js_stream_unref(p->stream);
+    int c = js_store_close(p->store);
+    p->store = NULL;
+    if (known && c < 0)
+        fail_msg("close: %s", js_err_name(c));
+    rd_remove(p->disk, pt_path("msgs/index.db"));
+    pt_reopen(p);
+    snap(p, &again);
+    const char *differs = snap_differs(&seen, &again);
+    if (known && differs)
+        fail_msg("call %ld, %s: %s", n, js_err_name(r), differs);
+    snap_done(&seen);
+    snap_done(&again);
+    /* Asked again, the rest goes. */
+    pt_must(p, js_stream_purge_ex(p->stream, "foo.b", 5, 0, 0, &left), "again");
+    PT_STATE(p, 40, 1, 60);
+    pt_begin_anew(p);
+    return fired;
+}
+
+PORTED(a_purge_whose_writes_fail_tells_what_is_left) {
+    long n = 1;
+
+    while (purge_fails(p, n, false))
+        n++;
+    assert_true(n > 3);
+}
+
+PORTED(a_purge_without_memory_tells_what_is_left) {
+    long n = 1;
+
+    while (purge_fails(p, n, true))
+        n++;
+    assert_true(n > 10);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_that_another_replica_deleted_goes),
+        cmocka_unit_test(a_list_that_another_replica_deleted_goes),
+        cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
+        cmocka_unit_test(a_purge_whose_writes_fail_tells_what_is_left),
+        cmocka_unit_test(a_purge_without_memory_tells_what_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
