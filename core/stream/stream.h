@@ -205,6 +205,7 @@ struct js_stream {
     const char *unwritable;    /* why it must not be written (prepare.c); NULL = nothing known */
     bool sum_staged;           /* meta.sum.tmp is the sum that belongs to meta.inf */
     bool backing_up;           /* block files stay until the backup is over */
+    uint64_t last_gen;         /* writes that were counted by writers that are gone */
     bool gone;                 /* deleted */
     bool first_time_stale;     /* first_time is that of a removed message */
     uint32_t min_block;        /* numbers below were given before */

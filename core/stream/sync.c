@@ -12,6 +12,7 @@
 #include "core/stream/writer.h"
 
 #define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
+#define MAX_GRAVES  64
 #define SECOND      INT64_C(1000000000)
 #define INDEX_AFTER (120 * SECOND)       /* index.db is written so long after a change */
 
@@ -184,9 +185,9 @@ int js_stream_end_write(struct js_stream *stream, int r) {
             r = f;
         gen = w->gen;
     }
-    bool sync = w && stream->sync_mode == JS_SYNC_ALWAYS && (w->dirty || w->dir_dirty);
-    /* A sync that runs may cover what this call wrote without being over yet. */
-    sync = sync || (w && stream->sync_mode == JS_SYNC_ALWAYS);
+    /* Files of blocks that are gone wait for a sync: not too many of them. */
+    bool many = stream->num_graves >= MAX_GRAVES && !stream->backing_up;
+    bool sync = w && (stream->sync_mode == JS_SYNC_ALWAYS || many);
     pthread_rwlock_unlock(&stream->lock);
     if (r >= 0 && sync) {
         int f = js_sync_wait(stream, gen);
@@ -213,7 +214,7 @@ int js_stream_sync(struct js_stream *stream) {
     int r = stream->write_error ? JS_ERR_WRITE_FAILED : 0;
     if (r == 0 && w) {
         r = js_writer_flush(stream, w);
-        if (r == 0 && w->dir_dirty && !w->dirty)
+        if (r == 0 && (w->dir_dirty || stream->num_graves) && !w->dirty)
             w->gen++; /* only names changed */
         gen = w->gen;
     }

@@ -54,8 +54,6 @@ static const char *not_writable(const struct js_stream *s) {
 int js_stream_writable(struct js_stream *stream, char *ret_why, size_t why_size) {
     pthread_rwlock_rdlock(&stream->lock);
     const char *why = not_writable(stream);
-    if (!why && stream->config.sealed)
-        why = "the stream is sealed";
     if (ret_why && why_size)
         snprintf(ret_why, why_size, "%s", why ? why : "");
     pthread_rwlock_unlock(&stream->lock);
@@ -85,6 +83,7 @@ int js_writer_open(struct js_stream *s, struct js_writer **ret_writer) {
         return JS_ERR_NOMEM;
     w->buf.env = w->cipher.env = s->env;
     w->last_stamp = s->last_time;
+    w->gen = s->last_gen; /* js_sync_wait compares with those of earlier writers */
     s->writer = w;
     js_writer_reconfigure(s);
     int r = js_stream_prepare(s, w);
@@ -108,6 +107,7 @@ void js_writer_free(struct js_stream *s) {
 
     if (!w)
         return;
+    s->last_gen = w->gen;
     wfile_unref(s, w->file);
     for (size_t i = 0; i < w->num_unsynced; i++)
         wfile_unref(s, w->unsynced[i]);
