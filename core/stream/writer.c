@@ -278,6 +278,9 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
         .raw_size = b->raw_size,
         .first_pos = b->first_pos,
         .pos_last = b->pos_last,
+        .tomb_top = b->tomb_top,
+        .tomb_last = b->tomb_last,
+        .rec_last = b->rec_last,
         .pos_last_time = b->pos_last_time,
         .min_time = b->min_time,
         .max_time = b->max_time,
@@ -434,6 +437,10 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     memcpy(b->last_sum, o->last_sum, 8);
     b->first_pos = o->first_pos;
     b->pos_last = o->pos_last;
+    /* A tombstone that is not in the file shows nobody where the stream stands. */
+    b->tomb_top = o->tomb_top;
+    b->tomb_last = o->tomb_last;
+    b->rec_last = o->rec_last;
     b->pos_last_time = o->pos_last_time;
     b->min_time = o->min_time;
     b->max_time = o->max_time;
