@@ -78,7 +78,8 @@ JS_API int js_stream_purge(struct js_stream *stream, uint64_t *ret_n);
 /*
  * Removes what matches the filter ("" or ">" = all) and lies below seq (0 = no bound), but the newest
  * keep of them. seq 1 removes nothing. The exact combinations are those of engine.md A5 PurgeEx.
- * Errors: SUBJECT, NOT_PERMITTED (deny_purge, sealed).
+ * Errors: SUBJECT, NOT_PERMITTED (deny_purge, sealed). When writing fails in the middle the messages whose
+ * tombstones are written are gone, and the others are there.
  */
 JS_API int js_stream_purge_ex(struct js_stream *stream, const char *filter, size_t filter_len,
                               js_seq_t seq, uint64_t keep, uint64_t *ret_n);

@@ -275,7 +275,10 @@ static int put_newer(struct maker *m) {
         r = put(m, "subject_delete_marker_ttl", json_integer(marker));
     if (r == 0 && marker)
         r = put(m, "allow_msg_ttl", json_true());
-    if (r == 0 && marker)
+    bool schedules = js_field_bool(&m->user, "allow_msg_schedules");
+    if (schedules && strcmp(js_field_str(&m->user, "discard", ""), "new") == 0)
+        return REFUSE(m, "\"allow_msg_schedules\" needs \"discard\":\"old\"");
+    if (r == 0 && (marker || schedules))
         r = put(m, "allow_rollup_hdrs", json_true());
     if (r < 0)
         return r;

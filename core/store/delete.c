@@ -59,7 +59,7 @@ int js_store_clear_dir(const struct js_env *env, int parent, const char *name) {
     return clear_below(env, parent, name, 0);
 }
 
-/* Nobody writes to the open handle any more. */
+/* Nobody writes to the open handle any more; who wants to know what leaves streams is told. */
 static void retire_handle(struct js_store *store, const char *account, const char *name) {
     struct js_stream *s;
 
@@ -68,13 +68,41 @@ static void retire_handle(struct js_store *store, const char *account, const cha
     pthread_rwlock_wrlock(&s->lock);
     s->gone = true;
     js_writer_free(s);
+    js_removed_fn fn = s->on_removed;
+    void *ctx = s->on_removed_ctx;
+    uint64_t msgs = s->msgs, bytes = s->bytes;
     pthread_rwlock_unlock(&s->lock);
+    if (fn)
+        fn(ctx, s, msgs, bytes, 0, "", 0);
     js_stream_unref(s);
+}
+
+/* Opens the directory that holds the stream's: streams/, or jetfs/ where no server looks. */
+static int open_parent(struct js_store *store, const char *account, const char *name, int *ret_fd) {
+    const struct js_io *io = store->env->io;
+    struct stat st;
+
+    for (int own = 0; own < 2; own++) {
+        int fd, r = own ? js_store_open_world(store, account, "jetfs", &fd)
+                        : js_store_open_streams_dir(store, account, &fd);
+        if (r == JS_ERR_NO_ENTRY || (own && r == JS_ERR_NO_ACCOUNT))
+            continue;
+        if (r < 0)
+            return r;
+        r = io->stat(io->ctx, fd, name, &st);
+        if (r >= 0) {
+            *ret_fd = fd;
+            return 0;
+        }
+        io->close(io->ctx, fd);
+        if (r != -ENOENT)
+            return js_err_from_errno(-r);
+    }
+    return JS_ERR_NO_STREAM;
 }
 
 int js_store_delete_stream(struct js_store *store, const char *account, const char *name) {
     const struct js_io *io = store->env->io;
-    struct stat st;
     char gone[300];
     int streams;
 
@@ -84,15 +112,12 @@ int js_store_delete_stream(struct js_store *store, const char *account, const ch
         return JS_ERR_UNSUPPORTED;
     if (!js_name_valid(name) || name[0] == '.')
         return JS_ERR_NO_STREAM;
-    int r = js_store_open_streams_dir(store, account, &streams);
+    int r = open_parent(store, account, name, &streams);
     if (r < 0)
         return r;
-    if (io->stat(io->ctx, streams, name, &st) < 0)
-        r = JS_ERR_NO_STREAM;
     /* Our lock shows that nobody else works in it. */
     struct js_stream *s = NULL;
-    if (r == 0)
-        r = js_store_get_stream(store, account, name, &s);
+    r = js_store_get_stream(store, account, name, &s);
     if (r == 0) {
         js_stream_unref(s);
         snprintf(gone, sizeof gone, ".%s", name);

@@ -6,7 +6,7 @@
 
 #include "core/base/limits.h"
 
-static bool covered(const struct js_stream *s, const char *subject, size_t len) {
+bool js_stream_takes(const struct js_stream *s, const char *subject, size_t len) {
     for (size_t i = 0; i < s->config.num_subjects; i++)
         if (js_subject_matches(subject, len, s->config.subjects[i],
                                strlen(s->config.subjects[i])))
@@ -25,7 +25,7 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
         if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
             return JS_ERR_SUBJECT;
-        if (!raw && !covered(s, m->subject, m->subject_len))
+        if (!raw && !js_stream_takes(s, m->subject, m->subject_len))
             return JS_ERR_NOT_BOUND;
     }
     if (m->hdr_len > JS_MAX_HEADER)
@@ -58,7 +58,7 @@ static int put_checked(struct js_stream *s, struct js_writer *w, struct js_new_m
     if (m->hdr_len)
         r = js_rules_stored(s, w, m, v, gone);
     else
-        js_rules_stored_plain(s, w, m);
+        js_rules_stored_plain(s, m);
     if (r == 0)
         r = js_limits_subject(s, w, m, gone);
     if (r < 0 && w->undone) {
@@ -69,6 +69,38 @@ static int put_checked(struct js_stream *s, struct js_writer *w, struct js_new_m
     return s->write_error ? r : 0;
 }
 
+/* Interest and limits; then it is stored. */
+static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         uint32_t sid, uint32_t len, js_time_t now, const struct js_verdict *v,
+                         struct js_gone *gone) {
+    int r;
+
+    if (s->config.retention == 'i') {
+        bool wanted;
+        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
+        if (r < 0 || !wanted)
+            return r < 0 ? r : store_nothing(s, w, m, now);
+    }
+    r = js_limits_check(s, sid, len, v->rollup != 0);
+    return r < 0 ? r : put_checked(s, w, m, sid, now, v, gone);
+}
+
+/* The same with the headers that are stored in the place of those given. */
+static int store_own(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
+                     js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
+    const uint8_t *given = m->hdr;
+    size_t given_len = m->hdr_len;
+
+    m->hdr = v->own.data;
+    m->hdr_len = v->own.len;
+    uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
+    int r = !len || m->hdr_len > JS_MAX_HEADER ? JS_ERR_MSG_TOO_LARGE
+                                               : store_checked(s, w, m, sid, len, now, v, gone);
+    m->hdr = given;
+    m->hdr_len = given_len;
+    return r;
+}
+
 /* One message of a batch, now at the earliest. */
 static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
                      js_time_t now, struct js_gone *gone) {
@@ -77,36 +109,19 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
     int r = check_msg(s, m, false, &sid, &len);
 
     m->ret_duplicate = false;
-    if (r == 0 && m->hdr_len)
-        r = js_rules_check(s, m, now, &v);
     if (r < 0)
         return r;
-    if (v.duplicate) {
+    if (m->hdr_len)
+        r = js_rules_check(s, m, now, &v);
+    if (r == 0 && v.duplicate) {
         m->ret_duplicate = true;
         m->ret_seq = v.first;
         m->ret_time = v.first_time;
-        return 0;
+    } else if (r == 0) {
+        r = v.own.len ? store_own(s, w, m, sid, now, &v, gone)
+                      : store_checked(s, w, m, sid, len, now, &v, gone);
     }
-    if (s->config.retention == 'i') {
-        bool wanted;
-        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
-        if (r < 0 || !wanted)
-            return r < 0 ? r : store_nothing(s, w, m, now);
-    }
-    /* A schedule is stored with a header more. */
-    const uint8_t *given = m->hdr;
-    size_t given_len = m->hdr_len;
-    if (v.schedule) {
-        m->hdr = s->sched_hdr.data;
-        m->hdr_len = s->sched_hdr.len;
-        len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    }
-    r = m->hdr_len > JS_MAX_HEADER || !len ? JS_ERR_MSG_TOO_LARGE
-                                           : js_limits_check(s, sid, len, v.rollup != 0);
-    if (r == 0)
-        r = put_checked(s, w, m, sid, now, &v, gone);
-    m->hdr = given;
-    m->hdr_len = given_len;
+    js_verdict_done(&v);
     return r;
 }
 

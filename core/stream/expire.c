@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What time takes out: max_age (from the front; blocks that are old as a whole leave at once) and TTLs.
+ * What time does: it takes out by max_age (from the front; blocks that are old as a whole leave at once) and by
+ * TTLs, and stores what schedules make.
  * Where delete markers are configured, the last message of a subject leaves one behind.
  */
 #include <stdio.h>
 
 #include "core/stream/limits.h"
-#include "core/stream/schedule.h"
+#include "core/stream/rules.h"
 
 #define SECOND   INT64_C(1000000000)
 #define FLOOR    INT64_C(250000000) /* two looks are at least so far apart */
@@ -32,9 +33,9 @@ js_time_t js_stream_expire_deadline(struct js_stream *s) {
     pthread_rwlock_rdlock(&s->lock);
     if (concerned(s)) {
         due = s->expire_next ? s->expire_next : 1;
-        js_time_t t = js_ttl_soonest(s), f = js_schedule_soonest(s);
-        if (f && (!t || f < t))
-            t = f;
+        js_time_t t = js_ttl_soonest(s), sched = js_sched_soonest(s);
+        if (sched && (!t || sched < t))
+            t = sched;
         if (s->expire_looked && t && t < due)
             due = t;
         if (s->expire_looked && s->expire_next == INT64_MAX)
@@ -94,10 +95,10 @@ static int leave_marker(struct js_stream *s, struct js_writer *w, const struct j
     if (r < 0)
         return r;
     w->last_stamp = m.ret_time;
-    js_rules_stored_plain(s, w, &m);
+    js_rules_stored_plain(s, &m);
     w->block->ttls++;
     return js_ttl_add(s, m.ret_seq,
-                      m.ret_time + s->config.delete_marker_ttl / SECOND * SECOND);
+                      js_ttl_end(m.ret_time, s->config.delete_marker_ttl / SECOND));
 }
 
 /* Takes out one message that is due: marker, tombstone, removal. */
@@ -206,6 +207,8 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
     js_time_t next = 0;
     int r = s->config.allow_msg_ttl ? js_ttl_load(s) : 0;
 
+    if (r == 0 && s->config.allow_msg_schedules)
+        r = js_sched_load(s);
     if (r == 0 && !s->expire_looked && js_stream_over_limits(s))
         r = js_limits_all(s, w, gone);
     if (r == 0 && s->config.max_age > 0)
@@ -213,8 +216,8 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
     js_seq_t seq;
     while (r == 0 && (seq = js_ttl_pop(s, now)) != 0)
         r = expire_one(s, w, seq, true, gone);
-    if (r == 0)
-        r = js_schedule_run(s, w, now, gone);
+    if (r == 0 && s->config.allow_msg_schedules)
+        r = js_sched_run(s, w, now, gone);
     s->expire_looked = true;
     s->expire_next = INT64_MAX;
     if (s->config.max_age > 0) {

@@ -6,7 +6,7 @@
  * knew: deletions by limits leave no other trace.
  */
 #include "core/base/file.h"
-#include "core/stream/schedule.h"
+#include "core/stream/rules.h"
 
 /* The subjects with their totals; *ret_place: by id, the index in ix->subjects. */
 static int list_subjects(struct js_stream *s, struct js_index_db *ix, uint32_t **ret_place) {
@@ -219,7 +219,7 @@ int js_stream_write_index(struct js_stream *s) {
     if (r == 0)
         r = js_ttl_write(s);
     if (r == 0)
-        r = js_schedule_write(s);
+        r = js_sched_write(s);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
     js_buf_done(&out);

@@ -3,9 +3,9 @@
  * Headers that a publisher gives to the stream: expected positions, duplicates, rollup, TTL. Names are
  * compared exactly, as servers do. A message that is refused changes nothing.
  */
-#include "core/stream/schedule.h"
+#include "core/stream/rules.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 bool js_hdr_get(const uint8_t *hdr, size_t hdr_len, const char *name, const char **ret_value,
                 size_t *ret_len) {
@@ -80,7 +80,7 @@ static int newest_of(struct js_stream *s, const char *subject, size_t len, js_se
 struct found {
     const char *stream, *last_seq, *last_subj, *filter, *last_id, *rollup, *ttl;
     size_t stream_len, last_seq_len, last_subj_len, filter_len, last_id_len, rollup_len, ttl_len;
-    bool schedule, batch, incr;
+    bool schedule, batch, incr; /* any header of schedules */
 };
 
 static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struct found *f) {
@@ -111,26 +111,30 @@ static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struc
                 *known[i].len = vlen;
             }
         }
-        f->schedule |= klen == 13 && memcmp(key, "Nats-Schedule", 13) == 0;
+        f->schedule |= klen >= 13 && memcmp(key, "Nats-Schedule", 13) == 0;
         f->batch |= klen == 13 && memcmp(key, "Nats-Batch-Id", 13) == 0;
         f->incr |= klen == 9 && memcmp(key, "Nats-Incr", 9) == 0;
     }
 }
 
+/* Positions come before duplicates, as with servers: who repeats a message with the old position is
+ * told so. An empty value is none. */
 static int check_expected(struct js_stream *s, const struct js_new_msg *m, const struct found *f) {
     uint64_t want;
     js_seq_t have;
 
-    if (f->stream && (f->stream_len != strlen(s->name) ||
-                      memcmp(f->stream, s->name, f->stream_len) != 0))
+    if (f->stream_len && (f->stream_len != strlen(s->name) ||
+                          memcmp(f->stream, s->name, f->stream_len) != 0))
         return JS_ERR_WRONG_STREAM;
-    if (f->last_seq) {
+    if (f->last_seq_len) {
         if (!parse_u64(f->last_seq, f->last_seq_len, &want))
             return JS_ERR_BAD_HEADER;
         if (want != s->last_seq)
             return JS_ERR_WRONG_LAST_SEQ;
     }
-    if (f->last_subj) {
+    if (f->filter && !f->last_subj)
+        return JS_ERR_BAD_HEADER;
+    if (f->last_subj_len) {
         const char *subject = f->filter ? f->filter : m->subject;
         size_t len = f->filter ? f->filter_len : m->subject_len;
         if (!parse_u64(f->last_subj, f->last_subj_len, &want))
@@ -142,28 +146,90 @@ static int check_expected(struct js_stream *s, const struct js_new_msg *m, const
         if (want != have)
             return want == 0 ? JS_ERR_EXISTS : JS_ERR_WRONG_LAST_SEQ;
     }
-    if (f->last_id && f->last_id_len) {
-        const char *id;
-        size_t len;
-        int r = js_dedup_last(s, &id, &len);
-        if (r < 0)
-            return r;
-        if (len != f->last_id_len || memcmp(id, f->last_id, len) != 0)
-            return JS_ERR_WRONG_LAST_MSG_ID;
-    }
     return 0;
+}
+
+static int check_last_id(struct js_stream *s, const struct found *f) {
+    const char *id;
+    size_t len;
+
+    if (f->last_id_len == 0)
+        return 0;
+    int r = js_dedup_last(s, &id, &len);
+    if (r < 0)
+        return r;
+    return len == f->last_id_len && memcmp(id, f->last_id, len) == 0 ? 0
+                                                                     : JS_ERR_WRONG_LAST_MSG_ID;
+}
+
+static bool is_word(const char *text, size_t len, const char *word) {
+    if (len != strlen(word))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((text[i] | 0x20) != word[i])
+            return false;
+    return true;
+}
+
+static int check_rollup(const struct js_stream_config *c, const struct found *f,
+                        struct js_verdict *v) {
+    if (f->rollup_len == 0)
+        return 0;
+    if (!c->allow_rollup_hdrs || c->deny_purge)
+        return JS_ERR_NOT_PERMITTED;
+    if (is_word(f->rollup, f->rollup_len, "sub"))
+        v->rollup = 's';
+    else if (is_word(f->rollup, f->rollup_len, "all"))
+        v->rollup = 'a';
+    return v->rollup ? 0 : JS_ERR_BAD_HEADER;
+}
+
+/* The headers that are stored instead of the published ones: a schedule replaces the one before, and a
+ * TTL is no shorter than a delete marker's. */
+static int own_headers(struct js_stream *s, const struct js_new_msg *m, const struct found *f,
+                       struct js_verdict *v, bool longer_ttl) {
+    const char *key, *value;
+    size_t pos = 0, klen, vlen;
+    char text[24];
+
+    v->own.env = s->env;
+    js_buf_append(&v->own, "NATS/1.0\r\n", 10);
+    while (js_hdr_next(m->hdr, m->hdr_len, &pos, &key, &klen, &value, &vlen)) {
+        if (longer_ttl && klen == 8 && memcmp(key, "Nats-TTL", 8) == 0)
+            continue;
+        js_buf_append(&v->own, key, klen);
+        js_buf_append(&v->own, ": ", 2);
+        js_buf_append(&v->own, value, vlen);
+        js_buf_append(&v->own, "\r\n", 2);
+    }
+    if (longer_ttl) {
+        int n = snprintf(text, sizeof text, "%lld", (long long)v->ttl);
+        js_buf_append(&v->own, "Nats-TTL: ", 10);
+        js_buf_append(&v->own, text, (size_t)n);
+        js_buf_append(&v->own, "\r\n", 2);
+    }
+    if (v->schedule && f->rollup_len == 0)
+        js_buf_append(&v->own, "Nats-Rollup: sub\r\n", 18);
+    js_buf_append(&v->own, "\r\n", 2);
+    /* What headers say is borrowed from the published ones, which stay. */
+    return v->own.failed ? JS_ERR_NOMEM : 0;
 }
 
 int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t now,
                    struct js_verdict *v) {
     const struct js_stream_config *c = &s->config;
+    int64_t marker = c->delete_marker_ttl / 1000000000;
     struct found f = {0};
-    int r = 0;
 
     *v = (struct js_verdict){0};
     find_headers(m, v, &f);
     if (f.batch || f.incr)
         return JS_ERR_UNSUPPORTED;
+    int r = f.schedule ? js_sched_check(s, m, &v->schedule) : 0;
+    if (r == 0)
+        r = check_expected(s, m, &f);
+    if (r < 0)
+        return r;
     if (v->id && v->id_len && c->duplicate_window > 0) {
         r = js_dedup_find(s, v->id, v->id_len, now, &v->first, &v->first_time);
         if (r != 0) {
@@ -171,38 +237,29 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
             return r < 0 ? r : 0;
         }
     }
-    if (f.rollup) {
-        if (!c->allow_rollup_hdrs || c->deny_purge)
-            return JS_ERR_NOT_PERMITTED;
-        if (f.rollup_len == 3 && memcmp(f.rollup, "sub", 3) == 0)
-            v->rollup = 's';
-        else if (f.rollup_len == 3 && memcmp(f.rollup, "all", 3) == 0)
-            v->rollup = 'a';
-        else
-            return JS_ERR_BAD_HEADER;
-    }
-    if (f.ttl) {
-        if (js_ttl_parse(f.ttl, f.ttl_len, &v->ttl) < 0)
-            return JS_ERR_BAD_HEADER;
-        if (!c->allow_msg_ttl)
-            return JS_ERR_NOT_PERMITTED;
-    }
-    r = check_expected(s, m, &f);
-    if (r == 0 && f.schedule) {
-        r = js_schedule_check(s, m, now, &v->schedule);
-        if (r == 0)
-            r = js_schedule_load(s);
+    r = check_last_id(s, &f);
+    if (r == 0 && !v->schedule)
+        r = check_rollup(c, &f, v);
+    if (r == 0 && f.ttl_len)
+        r = js_ttl_parse(f.ttl, f.ttl_len, &v->ttl);
+    if (r == 0 && f.ttl_len && !c->allow_msg_ttl)
+        r = JS_ERR_NOT_PERMITTED;
+    if (r == 0 && v->schedule) {
         v->rollup = 's';
+        if (f.rollup_len && !is_word(f.rollup, f.rollup_len, "sub"))
+            r = JS_ERR_BAD_HEADER;
     }
-    return r;
-}
-
-void js_rules_end_schedule(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m) {
-    (void)js_schedule_stored(s, w, m, 0);
+    if (r < 0)
+        return r;
+    bool longer = v->ttl > 0 && v->ttl < marker && c->max_msgs_per_subject != 1;
+    if (longer)
+        v->ttl = marker;
+    return longer || (v->schedule && !f.rollup_len) ? own_headers(s, m, &f, v, longer) : 0;
 }
 
 int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
                     const struct js_verdict *v, struct js_gone *gone) {
+    js_seq_t over = 0;
     int r = 0;
 
     s->last_id_known = true;
@@ -220,10 +277,10 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
     if (r == 0 && v->ttl && s->config.allow_msg_ttl) {
         w->block->ttls++;
         if (v->ttl > 0)
-            r = js_ttl_add(s, m->ret_seq, m->ret_time + v->ttl * 1000000000);
+            r = js_ttl_add(s, m->ret_seq, js_ttl_end(m->ret_time, v->ttl));
     }
-    if (r == 0 && s->sched)
-        r = js_schedule_stored(s, w, m, v->schedule);
+    if (r == 0 && s->config.allow_msg_schedules)
+        r = js_sched_note(s, w->block, m, &over);
     if (r == 0 && v->rollup) {
         /* All but the message itself. */
         bool all = v->rollup == 'a';
@@ -232,18 +289,21 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
             r = js_purge_matching(s, w, all ? "" : m->subject, all ? 0 : m->subject_len,
                                   m->ret_seq, 0, gone);
     }
+    if (r == 0 && over) {
+        r = js_remove_seqs(s, w, &over, 1, true, gone);
+        r = r > 0 ? 0 : r;
+    }
     return r;
 }
 
 void js_rules_reset(struct js_stream *s) {
     js_dedup_free(s);
     js_ttl_free(s);
-    js_schedule_free(s);
+    js_sched_free(s);
     s->last_id_known = false;
     s->expire_next = 0;
 }
 
 void js_rules_done(struct js_stream *s) {
     js_rules_reset(s);
-    js_buf_done(&s->sched_hdr);
 }

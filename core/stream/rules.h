@@ -18,25 +18,29 @@ struct js_verdict {
     int64_t ttl;    /* seconds, 0 = none, JS_TTL_NEVER */
     char rollup;    /* 's'ubject, 'a'll, 0 */
     bool duplicate;
-    js_time_t schedule; /* when it fires first; 0 = no schedule. s->sched_hdr is the header then */
+    bool schedule;
+    struct js_buf own; /* headers to store instead, if it holds any; js_verdict_done() */
     js_seq_t first; /* of a duplicate */
     js_time_t first_time;
 };
 
-/* Before a message with headers is stored. */
+/* Before a message with headers is stored. js_verdict_done() afterwards, in any case. */
 int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t now,
                    struct js_verdict *ret);
+static inline void js_verdict_done(struct js_verdict *v) {
+    if (v->own.data)
+        js_buf_done(&v->own);
+}
 /* After it was put: m->ret_seq, m->ret_time are set. */
 int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
                     const struct js_verdict *v, struct js_gone *gone);
+void js_sched_plain(struct js_stream *s, const struct js_new_msg *m);
 /* A message without headers was put. */
-void js_rules_end_schedule(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m);
-static inline void js_rules_stored_plain(struct js_stream *s, struct js_writer *w,
-                                         const struct js_new_msg *m) {
+static inline void js_rules_stored_plain(struct js_stream *s, const struct js_new_msg *m) {
     s->last_id_len = 0;
     s->last_id_known = true;
     if (s->sched)
-        js_rules_end_schedule(s, w, m);
+        js_sched_plain(s, m);
 }
 /* The stream's end moved back: what was known of messages is forgotten. */
 void js_rules_reset(struct js_stream *s);
@@ -72,6 +76,42 @@ js_seq_t js_ttl_pop(struct js_stream *s, js_time_t now);
 /* Writes thw.db (beside index.db). */
 int js_ttl_write(struct js_stream *s);
 void js_ttl_free(struct js_stream *s);
+
+/* ---- schedule.c -------------------------------------------------------------------------------- */
+
+struct js_sched;
+struct js_hdr_text {
+    const char *at; /* borrowed; NULL: there is no such header */
+    size_t len;
+};
+/* Looks at the schedule headers of a message that is published. *ret_schedule: it is a schedule. */
+int js_sched_check(struct js_stream *s, const struct js_new_msg *m, bool *ret_schedule);
+/* A message with headers is in the stream: it makes, moves or ends a schedule. *ret_purge: the message
+ * of a schedule that is over, to be removed; 0 = none. */
+int js_sched_note(struct js_stream *s, struct js_block *b, const struct js_new_msg *m,
+                  js_seq_t *ret_purge);
+/* Reads sched.db, and the headers of what it does not cover. Cheap when done before. */
+int js_sched_load(struct js_stream *s);
+/* When one may be due; 0 = none. */
+js_time_t js_sched_soonest(const struct js_stream *s);
+/* The message of a subject's schedule; 0 = none. */
+js_seq_t js_sched_of(const struct js_stream *s, const char *subject, size_t len);
+/* Stores what is due. */
+int js_sched_run(struct js_stream *s, struct js_writer *w, js_time_t now, struct js_gone *gone);
+/* Writes sched.db (beside index.db). */
+int js_sched_write(struct js_stream *s);
+void js_sched_free(struct js_stream *s);
+
+/* True if the stream is configured to take a subject (append.c). */
+bool js_stream_takes(const struct js_stream *s, const char *subject, size_t len);
+/* The time that a TTL ends, as far away as can be said. */
+static inline js_time_t js_ttl_end(js_time_t from, int64_t seconds) {
+    js_time_t ns, end;
+    if (__builtin_mul_overflow(seconds, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(from, ns, &end))
+        return INT64_MAX;
+    return end;
+}
 
 /* Value of a header (exact name), or false. */
 bool js_hdr_get(const uint8_t *hdr, size_t hdr_len, const char *name, const char **ret_value,

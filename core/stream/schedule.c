@@ -1,446 +1,602 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/stream/schedule.h"
-
-#include <stdio.h>
+/*
+ * Message schedules: what headers say, which schedule each subject has, and storing what is due. The
+ * newest schedule of a subject counts; a message that no schedule made ends it. A binary heap orders
+ * them by time; an entry that its subject's schedule does not confirm any more is passed over. sched.db
+ * holds them beside index.db; what it does not cover is found by the headers of the messages.
+ */
+#include <errno.h>
 
 #include "core/base/file.h"
 #include "core/base/limits.h"
+#include "core/base/time.h"
+#include "core/format/sched_spec.h"
 #include "core/format/small_state.h"
 #include "core/stream/limits.h"
+#include "core/stream/rules.h"
 
-#define SECOND INT64_C(1000000000)
+#define RETRY INT64_C(1000000000)
 
-struct entry {
-    char *subject;
-    uint32_t len;
-    js_seq_t seq;
+struct sched {
+    uint32_t sid;
+    js_seq_t seq; /* of the message; 0 = none now */
     js_time_t next;
 };
 
-struct js_sched {
-    struct entry *list;
-    size_t count, cap;
-    js_time_t soonest; /* 0 = none */
+struct due {
+    js_time_t next;
+    js_seq_t seq;
+    uint32_t sid;
 };
 
-static void find_soonest(struct js_sched *sc) {
-    sc->soonest = 0;
-    for (size_t i = 0; i < sc->count; i++)
-        if (!sc->soonest || sc->list[i].next < sc->soonest)
-            sc->soonest = sc->list[i].next;
+struct js_sched {
+    struct sched *list;
+    size_t count, cap, live;
+    uint32_t *table; /* by sid: place in the list + 1; 2 * cap entries, a power of two */
+    struct due *heap;
+    size_t heap_count, heap_cap;
+    bool foreign; /* there are some in time zones that are not known here */
+};
+
+/* ---- the schedules ---------------------------------------------------------------------------- */
+
+static size_t home(const struct js_sched *t, uint32_t sid) {
+    return (sid * UINT32_C(2654435761)) & (2 * t->cap - 1);
 }
 
-static size_t find(const struct js_sched *sc, const char *subject, size_t len) {
-    size_t i = 0;
-
-    while (i < sc->count &&
-           !(sc->list[i].len == len && memcmp(sc->list[i].subject, subject, len) == 0))
-        i++;
-    return i;
+static struct sched *find(struct js_sched *t, uint32_t sid) {
+    if (!t->cap)
+        return NULL;
+    for (size_t i = home(t, sid); t->table[i]; i = (i + 1) & (2 * t->cap - 1))
+        if (t->list[t->table[i] - 1].sid == sid)
+            return &t->list[t->table[i] - 1];
+    return NULL;
 }
 
-static void drop(struct js_stream *s, size_t i) {
-    struct js_sched *sc = s->sched;
+static void enter(struct js_sched *t, size_t n) {
+    size_t i = home(t, t->list[n].sid);
 
-    js_free(s->env, sc->list[i].subject);
-    sc->list[i] = sc->list[--sc->count];
-    find_soonest(sc);
+    while (t->table[i])
+        i = (i + 1) & (2 * t->cap - 1);
+    t->table[i] = (uint32_t)n + 1;
 }
 
-static int set(struct js_stream *s, const char *subject, size_t len, js_seq_t seq, js_time_t next) {
-    struct js_sched *sc = s->sched;
-    size_t i = find(sc, subject, len);
+/* Makes room; subjects without a schedule are forgotten on the way. */
+static int grow(struct js_stream *s, struct js_sched *t) {
+    size_t cap = 64, n = 0;
 
-    if (i == sc->count) {
-        if (sc->count == sc->cap) {
-            size_t cap = sc->cap ? sc->cap * 2 : 16;
-            struct entry *p = js_realloc_array(s->env, sc->list, cap, sizeof *p);
-            if (!p)
-                return JS_ERR_NOMEM;
-            sc->list = p;
-            sc->cap = cap;
-        }
-        char *copy = js_malloc(s->env, len + 1);
-        if (!copy)
-            return JS_ERR_NOMEM;
-        memcpy(copy, subject, len);
-        copy[len] = 0;
-        sc->list[sc->count++] = (struct entry){.subject = copy, .len = (uint32_t)len};
+    while (cap < 2 * (t->live + 1))
+        cap *= 2;
+    struct sched *list = js_realloc_array(s->env, NULL, cap, sizeof *list);
+    uint32_t *table = js_calloc(s->env, 2 * cap, sizeof *table);
+    if (!list || !table) {
+        js_free(s->env, list);
+        js_free(s->env, table);
+        return JS_ERR_NOMEM;
     }
-    sc->list[i].seq = seq;
-    sc->list[i].next = next;
-    find_soonest(sc);
+    for (size_t i = 0; i < t->count; i++)
+        if (t->list[i].seq)
+            list[n++] = t->list[i];
+    js_free(s->env, t->list);
+    js_free(s->env, t->table);
+    t->list = list;
+    t->table = table;
+    t->count = n;
+    t->cap = cap;
+    for (size_t i = 0; i < n; i++)
+        enter(t, i);
     return 0;
 }
 
-js_time_t js_schedule_soonest(const struct js_stream *s) {
-    return s->sched ? s->sched->soonest : 0;
+static bool sooner(const struct due *a, const struct due *b) {
+    return a->next < b->next || (a->next == b->next && a->seq < b->seq);
 }
 
-void js_schedule_free(struct js_stream *s) {
+static void sift_up(struct js_sched *t, size_t i, struct due d) {
+    for (; i > 0 && sooner(&d, &t->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        t->heap[i] = t->heap[(i - 1) / 2];
+    t->heap[i] = d;
+}
+
+static void pop(struct js_sched *t) {
+    struct due d = t->heap[--t->heap_count];
+    size_t i = 0;
+
+    for (;;) {
+        size_t c = 2 * i + 1;
+        if (c >= t->heap_count)
+            break;
+        if (c + 1 < t->heap_count && sooner(&t->heap[c + 1], &t->heap[c]))
+            c++;
+        if (!sooner(&t->heap[c], &d))
+            break;
+        t->heap[i] = t->heap[c];
+        i = c;
+    }
+    if (t->heap_count)
+        t->heap[i] = d;
+}
+
+static bool confirmed(struct js_sched *t, const struct due *d) {
+    const struct sched *e = find(t, d->sid);
+    return e && e->seq == d->seq && e->next == d->next;
+}
+
+static int push(struct js_stream *s, struct js_sched *t, const struct sched *e) {
+    if (t->heap_count == t->heap_cap) {
+        /* Mostly leftovers: they go first. */
+        size_t n = 0;
+        for (size_t i = 0; i < t->heap_count; i++)
+            if (confirmed(t, &t->heap[i]))
+                sift_up(t, n++, t->heap[i]);
+        t->heap_count = n;
+        if (n >= t->heap_cap / 2) {
+            size_t cap = t->heap_cap ? t->heap_cap * 2 : 64;
+            struct due *p = js_realloc_array(s->env, t->heap, cap, sizeof *p);
+            if (!p)
+                return JS_ERR_NOMEM;
+            t->heap = p;
+            t->heap_cap = cap;
+        }
+    }
+    sift_up(t, t->heap_count++, (struct due){.next = e->next, .seq = e->seq, .sid = e->sid});
+    return 0;
+}
+
+static int set(struct js_stream *s, struct js_sched *t, uint32_t sid, js_seq_t seq,
+               js_time_t next) {
+    struct sched *e = find(t, sid);
+
+    if (!e) {
+        int r = t->count == t->cap ? grow(s, t) : 0;
+        if (r < 0)
+            return r;
+        e = &t->list[t->count];
+        *e = (struct sched){.sid = sid};
+        enter(t, t->count++);
+    }
+    t->live += e->seq == 0;
+    e->seq = seq;
+    e->next = next;
+    return push(s, t, e);
+}
+
+static void cancel(struct js_sched *t, uint32_t sid) {
+    struct sched *e = sid == JS_NO_ID ? NULL : find(t, sid);
+
+    if (e && e->seq) {
+        e->seq = 0;
+        t->live--;
+    }
+}
+
+js_time_t js_sched_soonest(const struct js_stream *s) {
+    return s->sched && s->sched->heap_count ? s->sched->heap[0].next : 0;
+}
+
+void js_sched_free(struct js_stream *s) {
     if (!s->sched)
         return;
-    for (size_t i = 0; i < s->sched->count; i++)
-        js_free(s->env, s->sched->list[i].subject);
     js_free(s->env, s->sched->list);
+    js_free(s->env, s->sched->table);
+    js_free(s->env, s->sched->heap);
     js_free(s->env, s->sched);
     s->sched = NULL;
 }
 
-/* ---- publishing -------------------------------------------------------------------------------- */
-
-static int check_target(struct js_stream *s, const struct js_new_msg *m, const char *target,
-                        size_t len) {
-    bool own = len == m->subject_len && memcmp(target, m->subject, len) == 0;
-
-    if (own || !js_subject_valid(target, len))
-        return JS_ERR_BAD_HEADER;
-    for (size_t i = 0; i < s->config.num_subjects; i++)
-        if (js_subject_matches(target, len, s->config.subjects[i], strlen(s->config.subjects[i])))
-            return 0;
-    return JS_ERR_BAD_HEADER;
+void js_sched_plain(struct js_stream *s, const struct js_new_msg *m) {
+    if (s->sched->live)
+        cancel(s->sched, js_subjects_find(&s->subjects, m->subject, m->subject_len));
 }
 
-int js_schedule_check(struct js_stream *s, const struct js_new_msg *m, js_time_t now,
-                      js_time_t *ret_next) {
-    const char *text, *v;
-    size_t len, n;
-    int64_t ttl;
-    bool once;
+js_seq_t js_sched_of(const struct js_stream *s, const char *subject, size_t len) {
+    uint32_t sid = s->sched ? js_subjects_find(&s->subjects, subject, len) : JS_NO_ID;
+    const struct sched *e = sid == JS_NO_ID ? NULL : find(s->sched, sid);
 
-    if (!js_hdr_get(m->hdr, m->hdr_len, "Nats-Schedule", &text, &len))
-        return JS_ERR_BAD_HEADER;
+    return e ? e->seq : 0;
+}
+
+/* ---- headers ------------------------------------------------------------------------------------ */
+
+struct sched_hdrs {
+    struct js_hdr_text schedule, target, source, ttl, zone, rollup, scheduler, next;
+};
+
+static void read_headers(const uint8_t *hdr, size_t hdr_len, struct sched_hdrs *h) {
+    const struct {
+        const char *name;
+        struct js_hdr_text *text;
+    } known[] = {
+        {"Nats-Schedule", &h->schedule},         {"Nats-Schedule-Target", &h->target},
+        {"Nats-Schedule-Source", &h->source},    {"Nats-Schedule-TTL", &h->ttl},
+        {"Nats-Schedule-Time-Zone", &h->zone},   {"Nats-Schedule-Rollup", &h->rollup},
+        {"Nats-Scheduler", &h->scheduler},       {"Nats-Schedule-Next", &h->next},
+    };
+    size_t pos = 0, klen, vlen;
+    const char *key, *value;
+
+    *h = (struct sched_hdrs){0};
+    while (js_hdr_next(hdr, hdr_len, &pos, &key, &klen, &value, &vlen)) {
+        if (klen < 13 || memcmp(key, "Nats-Schedule", 13) != 0)
+            continue;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            if (!known[i].text->at && strlen(known[i].name) == klen &&
+                memcmp(known[i].name, key, klen) == 0)
+                *known[i].text = (struct js_hdr_text){.at = value, .len = vlen};
+    }
+}
+
+static bool text_is(const struct js_hdr_text *t, const char *want) {
+    return t->len == strlen(want) && memcmp(t->at, want, t->len) == 0;
+}
+
+static bool same(const struct js_hdr_text *t, const char *other, size_t len) {
+    return t->len == len && memcmp(t->at, other, len) == 0;
+}
+
+/* Are its times UTC? */
+static bool zone_known(const struct sched_hdrs *h) {
+    return !h->zone.at || text_is(&h->zone, "UTC") || text_is(&h->zone, "Local");
+}
+
+int js_sched_check(struct js_stream *s, const struct js_new_msg *m, bool *ret_schedule) {
+    struct js_sched_spec spec;
+    struct sched_hdrs h;
+    int64_t ttl;
+
+    *ret_schedule = false;
+    read_headers(m->hdr, m->hdr_len, &h);
+    if (h.schedule.len == 0) {
+        /* Only the store itself says what its schedules made, but anybody may end one. */
+        if (!s->config.allow_msg_schedules || (!h.scheduler.len && !h.next.len))
+            return 0;
+        int r = js_sched_load(s);
+        if (r < 0)
+            return r;
+        return text_is(&h.next, "purge") && !same(&h.scheduler, m->subject, m->subject_len) &&
+                       js_sched_of(s, h.scheduler.at, h.scheduler.len)
+                   ? 0
+                   : JS_ERR_BAD_HEADER;
+    }
     if (!s->config.allow_msg_schedules)
         return JS_ERR_NOT_PERMITTED;
-    if (js_schedule_next(text, len, now, ret_next, &once) < 0 ||
-        !js_hdr_get(m->hdr, m->hdr_len, "Nats-Schedule-Target", &v, &n) ||
-        check_target(s, m, v, n) < 0)
+    if (js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) < 0 ||
+        (h.zone.at && spec.kind != JS_SCHED_CRON) || (h.zone.at && h.zone.len == 0))
         return JS_ERR_BAD_HEADER;
-    if (js_hdr_get(m->hdr, m->hdr_len, "Nats-Schedule-TTL", &v, &n) &&
-        (!s->config.allow_msg_ttl || js_ttl_parse(v, n, &ttl) < 0))
-        return JS_ERR_BAD_HEADER;
-    if (js_hdr_get(m->hdr, m->hdr_len, "Nats-Schedule-Source", &v, &n) && !js_subject_valid(v, n))
-        return JS_ERR_BAD_HEADER;
-    if (js_hdr_get(m->hdr, m->hdr_len, "Nats-Schedule-Time-Zone", &v, &n) &&
-        !(n == 3 && memcmp(v, "UTC", 3) == 0))
+    if (!zone_known(&h))
         return JS_ERR_UNSUPPORTED;
-    s->sched_hdr.env = s->env;
-    s->sched_hdr.len = 0;
-    s->sched_hdr.failed = false;
-    /* The last two bytes are the empty line. */
-    if (m->hdr_len < 2 || memcmp(m->hdr + m->hdr_len - 2, "\r\n", 2) != 0)
+    if (h.ttl.len && (js_ttl_parse(h.ttl.at, h.ttl.len, &ttl) < 0))
         return JS_ERR_BAD_HEADER;
-    js_buf_append(&s->sched_hdr, m->hdr, m->hdr_len - 2);
-    if (!js_hdr_get(m->hdr, m->hdr_len, "Nats-Rollup", &v, &n))
-        js_buf_append(&s->sched_hdr, "Nats-Rollup: sub\r\n", 18);
-    js_buf_append(&s->sched_hdr, "\r\n", 2);
-    return s->sched_hdr.failed ? JS_ERR_NOMEM : 0;
-}
-
-int js_schedule_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
-                       js_time_t next) {
-    const char *v;
-    size_t n;
-
-    if (!s->sched)
-        return 0;
-    if (next) {
-        w->block->schedules++;
-        return set(s, m->subject, m->subject_len, m->ret_seq, next);
-    }
-    /* What a schedule made for its own subject does not end it. */
-    if (m->hdr_len && js_hdr_get(m->hdr, m->hdr_len, "Nats-Scheduler", &v, &n) &&
-        n == m->subject_len && memcmp(v, m->subject, n) == 0)
-        return 0;
-    size_t i = find(s->sched, m->subject, m->subject_len);
-    if (i < s->sched->count)
-        drop(s, i);
+    if (h.ttl.len && !s->config.allow_msg_ttl)
+        return JS_ERR_NOT_PERMITTED;
+    if (h.target.len == 0 || !js_subject_valid(h.target.at, h.target.len) ||
+        same(&h.target, m->subject, m->subject_len) ||
+        !js_stream_takes(s, h.target.at, h.target.len))
+        return JS_ERR_BAD_HEADER;
+    if (h.source.len &&
+        (!js_subject_valid(h.source.at, h.source.len) ||
+         same(&h.source, m->subject, m->subject_len) || same(&h.source, h.target.at, h.target.len)))
+        return JS_ERR_BAD_HEADER;
+    if (h.rollup.len && !text_is(&h.rollup, "sub"))
+        return JS_ERR_BAD_HEADER;
+    *ret_schedule = true;
     return 0;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------ */
+int js_sched_note(struct js_stream *s, struct js_block *b, const struct js_new_msg *m,
+                  js_seq_t *ret_purge) {
+    struct js_sched *t = s->sched;
+    struct js_sched_spec spec;
+    struct sched_hdrs h;
 
-static int take_entry(void *ctx, const char *subject, size_t slen, js_time_t next, js_seq_t seq) {
-    struct js_stream *s = ctx;
-
-    if (seq < s->first_seq || seq > s->last_seq)
+    *ret_purge = 0;
+    read_headers(m->hdr, m->hdr_len, &h);
+    uint32_t sid = t ? js_subjects_find(&s->subjects, m->subject, m->subject_len) : JS_NO_ID;
+    if (h.schedule.len && js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) == 0) {
+        b->schedules++;
+        if (!t || sid == JS_NO_ID)
+            return 0;
+        t->foreign |= !zone_known(&h);
+        js_time_t next = zone_known(&h) ? js_sched_spec_next(&spec, m->ret_time) : 0;
+        if (next)
+            return set(s, t, sid, m->ret_seq, next);
+        cancel(t, sid);
+    } else if (!t) {
         return 0;
-    return set(s, subject, slen, seq, next);
-}
-
-/* What a stored message says of schedules. */
-static int see_msg(struct js_stream *s, const struct js_place *at, const struct js_msg *msg) {
-    const char *v, *subject;
-    size_t n, slen;
-    js_time_t next;
-    bool once;
-
-    if (js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule", &v, &n)) {
-        at->block->schedules++;
-        if (js_schedule_next(v, n, msg->time, &next, &once) < 0)
+    } else if (h.scheduler.len && h.next.len) {
+        js_time_t next;
+        sid = js_subjects_find(&s->subjects, h.scheduler.at, h.scheduler.len);
+        const struct sched *e = sid == JS_NO_ID ? NULL : find(t, sid);
+        if (!e || !e->seq)
             return 0;
-        return set(s, msg->subject, msg->subject_len, msg->seq, next);
-    }
-    if (js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Scheduler", &subject, &slen) &&
-        js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule-Next", &v, &n)) {
-        char text[64];
-        size_t i = find(s->sched, subject, slen);
-        if (i == s->sched->count)
-            return 0;
-        if (n == 5 && memcmp(v, "purge", 5) == 0) {
-            drop(s, i);
-        } else if (n < sizeof text) {
-            memcpy(text, v, n);
-            text[n] = 0;
-            if (js_time_parse(text, 0, &next) == 0)
-                return set(s, subject, slen, s->sched->list[i].seq, next);
+        if (text_is(&h.next, "purge")) {
+            *ret_purge = e->seq;
+            cancel(t, sid);
+        } else if (js_time_parse_rfc3339(h.next.at, h.next.len, &next) == 0) {
+            return set(s, t, sid, e->seq, next);
         }
-        return 0;
+    } else {
+        cancel(t, sid);
     }
-    size_t i = find(s->sched, msg->subject, msg->subject_len);
-    if (i < s->sched->count)
-        drop(s, i);
     return 0;
 }
 
-static int scan_headers(struct js_stream *s, js_seq_t seq) {
-    struct js_place at = {0};
-    int r;
+/* ---- files --------------------------------------------------------------------------------------- */
 
-    while ((r = js_stream_slot_from(s, seq, false, &at)) == 1) {
+static int take_entry(void *ctx, const char *subject, size_t len, js_time_t next, js_seq_t seq) {
+    struct js_stream *s = ctx;
+    uint32_t sid = js_subjects_find(&s->subjects, subject, len);
+
+    if (sid == JS_NO_ID || seq < s->first_seq || seq > s->last_seq || seq == 0)
+        return 0;
+    return set(s, s->sched, sid, seq, next);
+}
+
+/* The blocks' counters, and from a sequence on schedules and what ends them. */
+static int scan_headers(struct js_stream *s, js_seq_t from) {
+    struct js_place at = {0};
+    js_seq_t seq = s->first_seq;
+    int r = 0;
+
+    for (size_t i = 0; i < s->num_blocks; i++)
+        s->blocks[i]->schedules = 0;
+    while (r >= 0 && (r = js_stream_slot_from(s, seq, false, &at)) == 1) {
         struct js_msg msg;
         seq = js_place_seq(&at) + 1;
+        if (at.slots->at[at.slot].hlen == 0 && (seq <= from || s->sched->live == 0))
+            continue;
         int e = js_stream_slot_msg(s, &at, true, &msg);
         if (e == JS_ERR_BAD_MSG)
             continue;
         if (e == 0) {
-            e = see_msg(s, &at, &msg);
+            struct js_hdr_text text;
+            struct js_new_msg m = {.subject = msg.subject, .subject_len = msg.subject_len,
+                                   .hdr = msg.hdr, .hdr_len = msg.hdr_len,
+                                   .ret_seq = msg.seq, .ret_time = msg.time};
+            js_seq_t purge;
+            if (msg.seq >= from)
+                e = js_sched_note(s, at.block, &m, &purge);
+            else if (js_hdr_get(msg.hdr, msg.hdr_len, "Nats-Schedule", &text.at, &text.len))
+                at.block->schedules++;
             js_msg_release(&msg);
         }
-        if (e < 0) {
-            r = e;
-            break;
-        }
+        r = e;
     }
     js_place_done(s, &at);
-    return r < 0 ? r : 0;
+    return r == JS_NEED_SCAN ? JS_ERR_STALE : r < 0 ? r : 0;
 }
 
-int js_schedule_load(struct js_stream *s) {
+int js_sched_load(struct js_stream *s) {
     struct js_buf file = {.env = s->env};
     struct js_small_head head = {0};
 
-    if (s->sched || !s->config.allow_msg_schedules)
+    if (s->sched)
         return 0;
+    int r = js_stream_scan_locked(s);
+    if (r < 0)
+        return r;
     s->sched = js_calloc(s->env, 1, sizeof *s->sched);
     if (!s->sched)
         return JS_ERR_NOMEM;
-    int r = js_stream_scan_locked(s);
-    if (r == 0)
-        r = js_files_slurp(&s->files, "msgs/sched.db", JS_MAX_STATE_FILE, &file);
+    r = js_files_slurp(&s->files, "msgs/sched.db", JS_MAX_STATE_FILE, &file);
     if (r == 0)
         r = js_sched_decode(file.data, file.len, &head, take_entry, s);
-    if (r == JS_ERR_NO_ENTRY || r == JS_ERR_CORRUPT || r == JS_ERR_UNKNOWN_FORMAT)
-        r = 0;
-    js_buf_done(&file);
-    /* Counters of blocks are needed with it, so headers are looked at in any case; what sched.db says of
-     * later times stays where the messages say no more. */
-    struct js_sched *known = s->sched;
-    s->sched = js_calloc(s->env, 1, sizeof *s->sched);
-    if (!s->sched)
-        r = JS_ERR_NOMEM;
-    for (size_t i = 0; i < s->num_blocks; i++)
-        s->blocks[i]->schedules = 0;
-    if (r == 0)
-        r = scan_headers(s, s->first_seq);
-    for (size_t i = 0; r == 0 && head.stamp && i < known->count; i++) {
-        const struct entry *e = &known->list[i];
-        size_t at = find(s->sched, e->subject, e->len);
-        if (at < s->sched->count && s->sched->list[at].seq == e->seq &&
-            e->next > s->sched->list[at].next)
-            r = set(s, e->subject, e->len, e->seq, e->next);
+    if (r == JS_ERR_NO_ENTRY || r == JS_ERR_CORRUPT || r == JS_ERR_UNKNOWN_FORMAT) {
+        /* Nothing of a file that is wrong counts. */
+        js_sched_free(s);
+        s->sched = js_calloc(s->env, 1, sizeof *s->sched);
+        head.stamp = 0;
+        r = s->sched ? 0 : JS_ERR_NOMEM;
     }
-    struct js_sched *made = s->sched;
-    s->sched = known;
-    js_schedule_free(s);
-    s->sched = made;
+    js_buf_done(&file);
+    if (r == 0)
+        r = scan_headers(s, head.stamp);
     if (r < 0)
-        js_schedule_free(s);
+        js_sched_free(s);
     return r;
 }
 
-int js_schedule_write(struct js_stream *s) {
+int js_sched_write(struct js_stream *s) {
     struct js_buf out = {.env = s->env};
-    const struct js_sched *sc = s->sched;
+    struct js_sched *t = s->sched;
 
-    if (!sc || s->files.msgs_fd < 0)
+    if (!t || s->files.msgs_fd < 0)
         return 0;
+    if (t->foreign) {
+        /* A server finds those by their headers if there is no file. */
+        int u = s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "sched.db");
+        return u < 0 && u != -ENOENT ? js_err_from_errno(-u) : 0;
+    }
     js_buf_append_u8(&out, 1);
-    js_buf_append_u64(&out, sc->count);
+    js_buf_append_u64(&out, t->live);
     js_buf_append_u64(&out, s->last_seq + 1);
-    for (size_t i = 0; i < sc->count; i++) {
-        js_buf_append_u16(&out, (uint16_t)sc->list[i].len);
-        js_buf_append(&out, sc->list[i].subject, sc->list[i].len);
-        js_buf_append_sv(&out, sc->list[i].next);
-        js_buf_append_uv(&out, sc->list[i].seq);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct sched *e = &t->list[i];
+        if (!e->seq)
+            continue;
+        const struct js_subject_line *line = &s->subjects.lines[e->sid];
+        js_buf_append_u16(&out, (uint16_t)line->len);
+        js_buf_append(&out, js_subject_name(line), line->len);
+        js_buf_append_sv(&out, e->next);
+        js_buf_append_uv(&out, e->seq);
     }
     int r = out.failed ? JS_ERR_NOMEM
-                       : js_file_replace(s->env, s->files.msgs_fd, "sched.db", out.data, out.len, true);
+                       : js_file_replace(s->env, s->files.msgs_fd, "sched.db", out.data, out.len,
+                                         true);
     js_buf_done(&out);
     return r;
 }
 
 /* ---- firing -------------------------------------------------------------------------------------- */
 
-/* Headers of a made message: those of the schedule that are not about schedules, then ours. */
-static int make_headers(const struct js_msg *msg, const char *next, struct js_buf *out) {
-    const char *k, *v;
+static void put_header(struct js_buf *out, const char *name, const char *value, size_t len) {
+    js_buf_append(out, name, strlen(name));
+    js_buf_append(out, ": ", 2);
+    js_buf_append(out, value, len);
+    js_buf_append(out, "\r\n", 2);
+}
+
+/* Headers of a message that go on to what a schedule makes of it. */
+static void copy_headers(struct js_buf *out, const struct js_msg *msg) {
+    static const char *const not[] = {"Nats-Schedule", "Nats-Expected-", "Nats-Rollup", "Nats-TTL",
+                                      "Nats-Msg-Id"};
+    const char *key, *value;
     size_t pos = 0, klen, vlen;
 
-    js_buf_append(out, "NATS/1.0\r\n", 10);
-    while (js_hdr_next(msg->hdr, msg->hdr_len, &pos, &k, &klen, &v, &vlen)) {
-        if ((klen >= 13 && memcmp(k, "Nats-Schedule", 13) == 0) ||
-            (klen == 11 && memcmp(k, "Nats-Rollup", 11) == 0) ||
-            (klen >= 13 && memcmp(k, "Nats-Expected", 13) == 0) ||
-            (klen == 11 && memcmp(k, "Nats-Msg-Id", 11) == 0) ||
-            (klen == 8 && memcmp(k, "Nats-TTL", 8) == 0))
+    while (msg->hdr && js_hdr_next(msg->hdr, msg->hdr_len, &pos, &key, &klen, &value, &vlen)) {
+        bool copy = true;
+        for (size_t i = 0; i < sizeof not / sizeof *not; i++) {
+            size_t n = strlen(not[i]);
+            copy = copy && !(klen >= n && memcmp(key, not[i], n) == 0 && (i < 2 || klen == n));
+        }
+        if (!copy)
             continue;
-        js_buf_append(out, k, klen);
+        js_buf_append(out, key, klen);
         js_buf_append(out, ": ", 2);
-        js_buf_append(out, v, vlen);
+        js_buf_append(out, value, vlen);
         js_buf_append(out, "\r\n", 2);
     }
-    js_buf_append(out, "Nats-Scheduler: ", 16);
-    js_buf_append(out, msg->subject, msg->subject_len);
-    js_buf_append(out, "\r\nNats-Schedule-Next: ", 22);
-    js_buf_append(out, next, strlen(next));
-    js_buf_append(out, "\r\n", 2);
-    if (js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule-TTL", &v, &vlen)) {
-        js_buf_append(out, "Nats-TTL: ", 10);
-        js_buf_append(out, v, vlen);
-        js_buf_append(out, "\r\n", 2);
-    }
-    js_buf_append(out, "\r\n", 2);
-    return out->failed ? JS_ERR_NOMEM : 0;
 }
 
-/* The payload: the schedule's own, or the newest message of Nats-Schedule-Source. 1, 0: nothing there. */
-static int find_payload(struct js_stream *s, const struct js_msg *msg, struct js_msg *source) {
+/* The newest message of the subject that a schedule samples: 1, 0 if there is none. */
+static int newest(struct js_stream *s, const char *subject, size_t len, struct js_msg *ret) {
     struct js_place at = {0};
-    const char *v;
-    size_t n;
-
-    if (!js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule-Source", &v, &n))
-        return 1;
-    uint32_t sid = js_subjects_find(&s->subjects, v, n);
+    uint32_t sid = js_subjects_find(&s->subjects, subject, len);
     int r = sid == JS_NO_ID ? 0 : js_stream_last_of(s, sid, &at);
-    if (r == 1)
-        r = js_stream_slot_msg(s, &at, false, source) == 0;
+
+    if (r == 1) {
+        r = js_stream_slot_msg(s, &at, false, ret);
+        r = r == JS_ERR_BAD_MSG ? 0 : r < 0 ? r : 1;
+    }
     js_place_done(s, &at);
     return r;
 }
 
-static int store_made(struct js_stream *s, struct js_writer *w, const struct js_msg *msg,
-                      const char *next, js_time_t now, struct js_gone *gone) {
-    struct js_buf hdr = {.env = s->env};
+/* What a schedule makes, in buffers of its own. */
+struct made {
+    struct js_buf target, hdr, data;
+    struct js_verdict v;
+};
+
+static int make(struct js_stream *s, const struct js_msg *msg, js_time_t now, struct made *out) {
+    struct js_sched_spec spec;
     struct js_msg source = {0};
-    struct js_verdict v = {0};
-    const char *target, *ttl;
-    size_t len, n;
+    struct sched_hdrs h;
+    char next[40] = "purge";
 
-    if (!js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule-Target", &target, &len))
-        return 0;
-    int r = find_payload(s, msg, &source);
-    if (r <= 0)
-        return r;
-    const struct js_msg *from = source.owner ? &source : msg;
-    r = make_headers(msg, next, &hdr);
-    struct js_new_msg m = {.subject = target,
-                           .subject_len = len,
-                           .hdr = hdr.data,
-                           .hdr_len = hdr.len,
-                           .data = from->data,
-                           .data_len = from->data_len,
-                           .ret_seq = s->last_seq + 1,
-                           .ret_time = now < w->last_stamp ? w->last_stamp : now};
-    if (js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule-TTL", &ttl, &n))
-        (void)js_ttl_parse(ttl, n, &v.ttl);
-    if (r == 0)
-        r = js_writer_put_msg(s, w, &m, js_subjects_find(&s->subjects, target, len));
-    if (r == 0) {
-        w->last_stamp = m.ret_time;
-        r = js_rules_stored(s, w, &m, &v, gone);
+    if (!msg->hdr)
+        return JS_ERR_BAD_HEADER;
+    read_headers(msg->hdr, msg->hdr_len, &h);
+    if (js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) < 0 || !h.target.len ||
+        !js_subject_valid(h.target.at, h.target.len))
+        return JS_ERR_BAD_HEADER;
+    if (!zone_known(&h)) {
+        s->sched->foreign = true;
+        return JS_ERR_UNSUPPORTED;
     }
-    if (source.owner)
-        js_msg_release(&source);
-    js_buf_done(&hdr);
-    return r;
-}
-
-static int fire(struct js_stream *s, struct js_writer *w, size_t i, js_time_t now,
-                struct js_gone *gone) {
-    struct entry *e = &s->sched->list[i];
-    js_seq_t seq = e->seq;
-    js_time_t due = e->next, next = 0;
-    struct js_place at = {0};
-    struct js_msg msg;
-    char text[40] = "purge";
-    const char *v;
-    size_t n;
-    bool once = true;
-
-    int r = js_stream_slot_at(s, seq, &at);
-    if (r == 1)
-        r = js_stream_slot_msg(s, &at, false, &msg);
-    else if (r == 0)
-        r = JS_ERR_BAD_MSG;
-    js_place_done(s, &at);
-    if (r == JS_ERR_BAD_MSG || r == JS_NEED_SCAN) {
-        drop(s, i); /* the message is gone, and the schedule with it */
-        return 0;
+    if (spec.kind != JS_SCHED_AT) {
+        js_time_t t = js_sched_spec_next(&spec, now);
+        if (t <= now)
+            return JS_ERR_BAD_HEADER;
+        js_time_format(t, next, sizeof next);
     }
+    int r = h.source.len ? newest(s, h.source.at, h.source.len, &source) : 0;
     if (r < 0)
         return r;
-    if (js_hdr_get(msg.hdr, msg.hdr_len, "Nats-Schedule", &v, &n)) {
-        /* Times that passed meanwhile are not made up for. */
-        js_time_t after = due;
-        do {
-            if (js_schedule_next(v, n, after, &next, &once) < 0)
-                once = true;
-            after = next > now || once ? after : next > due + SECOND * 3600 ? now - SECOND : next;
-        } while (!once && next <= now);
+    const struct js_msg *base = r == 1 ? &source : msg;
+    js_buf_append(&out->target, h.target.at, h.target.len);
+    js_buf_append(&out->data, base->data, base->data_len);
+    js_buf_append(&out->hdr, "NATS/1.0\r\n", 10);
+    copy_headers(&out->hdr, base);
+    put_header(&out->hdr, "Nats-Scheduler", msg->subject, msg->subject_len);
+    put_header(&out->hdr, "Nats-Schedule-Next", next, strlen(next));
+    if (h.ttl.len && s->config.allow_msg_ttl) {
+        put_header(&out->hdr, "Nats-TTL", h.ttl.at, h.ttl.len);
+        (void)js_ttl_parse(h.ttl.at, h.ttl.len, &out->v.ttl);
     }
-    if (!once)
-        js_time_format(next, text, sizeof text);
-    r = store_made(s, w, &msg, text, now, gone);
-    if (r == 0)
-        r = js_limits_total(s, w, gone);
-    i = find(s->sched, msg.subject, msg.subject_len);
-    if (r == 0 && i < s->sched->count && s->sched->list[i].seq == seq) {
-        if (once) {
-            drop(s, i);
-            r = js_remove_seq(s, w, seq, gone);
-        } else {
-            s->sched->list[i].next = next;
-            find_soonest(s->sched);
-        }
+    if (text_is(&h.rollup, "sub")) {
+        put_header(&out->hdr, "Nats-Rollup", "sub", 3);
+        out->v.rollup = 's';
     }
-    js_msg_release(&msg);
-    return r < 0 ? r : 0;
+    js_buf_append(&out->hdr, "\r\n", 2);
+    if (r == 1)
+        js_msg_release(&source);
+    return out->target.failed || out->hdr.failed || out->data.failed ? JS_ERR_NOMEM : 0;
 }
 
-int js_schedule_run(struct js_stream *s, struct js_writer *w, js_time_t now,
-                    struct js_gone *gone) {
-    int r = js_schedule_load(s);
+static int store(struct js_stream *s, struct js_writer *w, struct made *made, js_time_t now,
+                 struct js_gone *gone) {
+    struct js_new_msg m = {.subject = (const char *)made->target.data,
+                           .subject_len = made->target.len,
+                           .hdr = made->hdr.data,
+                           .hdr_len = made->hdr.len,
+                           .data = made->data.data,
+                           .data_len = made->data.len,
+                           .ret_seq = s->last_seq + 1,
+                           .ret_time = now < w->last_stamp ? w->last_stamp : now};
 
-    while (r == 0 && s->sched && s->sched->soonest && s->sched->soonest <= now) {
-        /* The one that is due longest, of several the one stored first. */
-        const struct entry *l = s->sched->list;
-        size_t i = 0;
-        for (size_t k = 1; k < s->sched->count; k++)
-            if (l[k].next < l[i].next || (l[k].next == l[i].next && l[k].seq < l[i].seq))
-                i = k;
-        r = fire(s, w, i, now, gone);
+    if (m.hdr_len > JS_MAX_HEADER || !js_record_size(m.subject_len, m.hdr_len, m.data_len))
+        return JS_ERR_MSG_TOO_LARGE;
+    if (!js_stream_takes(s, m.subject, m.subject_len))
+        return JS_ERR_NOT_BOUND;
+    int r = js_writer_put_msg(s, w, &m, js_subjects_find(&s->subjects, m.subject, m.subject_len));
+    if (r < 0)
+        return r;
+    w->last_stamp = m.ret_time;
+    r = js_rules_stored(s, w, &m, &made->v, gone);
+    return r < 0 ? r : js_limits_subject(s, w, &m, gone);
+}
+
+/* Nothing will ever come of such a schedule. */
+static bool hopeless(int r) {
+    return r == JS_ERR_BAD_HEADER || r == JS_ERR_MSG_TOO_LARGE || r == JS_ERR_NOT_BOUND ||
+           r == JS_ERR_UNSUPPORTED || r == JS_ERR_BAD_MSG;
+}
+
+static int fire(struct js_stream *s, struct js_writer *w, const struct due *d, js_time_t now,
+                struct js_gone *gone) {
+    struct made made = {.target = {.env = s->env}, .hdr = {.env = s->env}, .data = {.env = s->env}};
+    struct js_place at = {0};
+    struct js_msg msg;
+    int r = js_stream_slot_at(s, d->seq, &at);
+
+    if (r == 1 && js_slot_live(at.slots, at.slot)) {
+        r = js_stream_slot_msg(s, &at, false, &msg);
+        if (r == 0) {
+            r = make(s, &msg, now, &made);
+            js_msg_release(&msg);
+        }
+    } else {
+        r = r < 0 ? r : JS_ERR_BAD_MSG; /* removed since */
     }
+    js_place_done(s, &at);
+    if (r == 0)
+        r = store(s, w, &made, now, gone);
+    js_buf_done(&made.target);
+    js_buf_done(&made.hdr);
+    js_buf_done(&made.data);
     return r;
+}
+
+int js_sched_run(struct js_stream *s, struct js_writer *w, js_time_t now, struct js_gone *gone) {
+    /* A failed write makes everything forget: the table is looked at anew each time. */
+    while (s->sched && s->sched->heap_count && s->sched->heap[0].next <= now) {
+        struct due d = s->sched->heap[0];
+        bool valid = confirmed(s->sched, &d);
+        pop(s->sched);
+        if (!valid)
+            continue;
+        int r = fire(s, w, &d, now, gone);
+        struct sched *e = s->sched ? find(s->sched, d.sid) : NULL;
+        if (hopeless(r)) {
+            if (e && e->seq == d.seq)
+                cancel(s->sched, d.sid);
+        } else if (r < 0) {
+            /* Later again. */
+            if (e && e->seq == d.seq && e->next == d.next)
+                (void)set(s, s->sched, d.sid, d.seq, now + RETRY);
+            return r;
+        }
+    }
+    return 0;
 }

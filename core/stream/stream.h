@@ -216,11 +216,9 @@ struct js_stream {
     struct js_dedup *dedup;    /* NULL: made when needed */
     struct js_ttl *ttl;        /* NULL: made when needed */
     struct js_sched *sched;    /* NULL: made when needed */
-    struct js_buf sched_hdr;   /* scratch of js_schedule_check */
     char last_id[JS_LAST_ID];  /* Nats-Msg-Id of the newest message */
     size_t last_id_len;
     bool last_id_known;
-    bool ttls_by_index;        /* the blocks' counters were in index.db */
     bool expire_looked;        /* expiry ran since opening */
     js_time_t expire_next;     /* when max_age may take something; 0 = look now, INT64_MAX = never */
 

@@ -8,6 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/base/limits.h"
+#include "core/format/sched_spec.h"
 #include "core/format/small_state.h"
 #include "core/stream/rules.h"
 
@@ -22,65 +23,29 @@ struct js_ttl {
     bool changed;
 };
 
-/* A duration as Go writes them: numbers with units, at least one second in all. */
-static int parse_duration(const char *text, size_t len, int64_t *ret_seconds) {
-    static const struct {
-        const char *name;
-        double seconds;
-    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
-    double sum = 0;
-    size_t i = 0;
-
-    while (i < len) {
-        double v = 0, scale = 1;
-        bool digits = false, point = false;
-        for (; i < len && ((text[i] >= '0' && text[i] <= '9') || (text[i] == '.' && !point)); i++) {
-            if (text[i] == '.') {
-                point = true;
-                continue;
-            }
-            digits = true;
-            v = v * 10 + (text[i] - '0');
-            scale = point ? scale * 10 : scale;
-        }
-        size_t u = 0, best = SIZE_MAX, best_len = 0;
-        for (; u < sizeof units / sizeof *units; u++) {
-            size_t n = strlen(units[u].name);
-            if (n > best_len && n <= len - i && memcmp(text + i, units[u].name, n) == 0) {
-                best = u;
-                best_len = n;
-            }
-        }
-        if (!digits || best == SIZE_MAX)
-            return JS_ERR_BAD_HEADER;
-        sum += v / scale * units[best].seconds;
-        i += best_len;
-    }
-    if (sum < 1 || sum > 9e9)
-        return JS_ERR_BAD_HEADER;
-    *ret_seconds = (int64_t)sum;
-    return 0;
-}
-
 int js_ttl_parse(const char *text, size_t len, int64_t *ret_seconds) {
-    int64_t v = 0;
+    static const char never[] = "never";
+    int64_t v = 0, ns;
     size_t i = 0;
 
-    if (len == 0)
-        return JS_ERR_BAD_HEADER;
-    if (len == 5 && memcmp(text, "never", 5) == 0) {
+    while (i < 5 && i < len && (text[i] | 0x20) == never[i])
+        i++;
+    if (i == 5 && len == 5) {
         *ret_seconds = JS_TTL_NEVER;
         return 0;
     }
-    for (; i < len && i < 10 && text[i] >= '0' && text[i] <= '9'; i++)
-        v = v * 10 + (text[i] - '0');
-    if (i == len) {
-        if (v > INT64_C(9000000000))
+    for (i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, text[i] - '0', &v))
             return JS_ERR_BAD_HEADER;
-        *ret_seconds = v;
-        return 0;
+    if (i < len || len == 0) {
+        if (js_duration_parse(text, len, &ns) < 0)
+            return JS_ERR_BAD_HEADER;
+        v = ns / 1000000000;
     }
-    return parse_duration(text, len, ret_seconds);
+    if (v < 1)
+        return JS_ERR_BAD_HEADER;
+    *ret_seconds = v;
+    return 0;
 }
 
 static bool sooner(const struct ttl_entry *a, const struct ttl_entry *b) {
@@ -162,7 +127,7 @@ static int scan_headers(struct js_stream *s, struct js_ttl *t, js_seq_t seq) {
             js_ttl_parse(text, len, &ttl) == 0 && ttl != 0) {
             at.block->ttls++;
             if (ttl > 0)
-                e = push(s, t, msg.seq, msg.time + ttl * 1000000000);
+                e = push(s, t, msg.seq, js_ttl_end(msg.time, ttl));
         }
         js_msg_release(&msg);
         if (e < 0) {

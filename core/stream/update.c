@@ -55,6 +55,8 @@ static int apply(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
     js_writer_reconfigure(s);
     if (!s->config.allow_msg_ttl)
         js_ttl_free(s);
+    if (!s->config.allow_msg_schedules)
+        js_sched_free(s);
     /* Another window, another age: looked at anew. */
     js_dedup_free(s);
     s->expire_next = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/stream/writer.h"
+#include "core/stream/rules.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -286,6 +286,9 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
         .raw_size = b->raw_size,
         .first_pos = b->first_pos,
         .pos_last = b->pos_last,
+        .tomb_top = b->tomb_top,
+        .tomb_last = b->tomb_last,
+        .rec_last = b->rec_last,
         .pos_last_time = b->pos_last_time,
         .min_time = b->min_time,
         .max_time = b->max_time,
@@ -442,6 +445,10 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     memcpy(b->last_sum, o->last_sum, 8);
     b->first_pos = o->first_pos;
     b->pos_last = o->pos_last;
+    /* A tombstone that is not in the file shows nobody where the stream stands. */
+    b->tomb_top = o->tomb_top;
+    b->tomb_last = o->tomb_last;
+    b->rec_last = o->rec_last;
     b->pos_last_time = o->pos_last_time;
     b->min_time = o->min_time;
     b->max_time = o->max_time;
@@ -459,6 +466,8 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     s->last_time = o->last_time;
     s->first_time_stale = o->first_time_stale;
     w->last_stamp = o->last_stamp;
+    /* Ids, TTLs and schedules of messages that are not there. */
+    js_rules_reset(s);
     /* A copy in the cache may hold what was only in the buffer. */
     b->version++;
     js_cache_drop(s->cache, s->identity, b->number);

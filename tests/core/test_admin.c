@@ -130,19 +130,60 @@ static void what_may_not_change(void **unused) {
     end(&f);
 }
 
+struct left {
+    unsigned calls;
+    uint64_t msgs, bytes;
+};
+
+static void note_left(void *ctx, struct js_stream *s, uint64_t msgs, uint64_t bytes, js_seq_t seq,
+                      const char *subject, size_t len) {
+    struct left *l = ctx;
+
+    (void)s;
+    (void)subject;
+    assert_int_equal(seq, 0);
+    assert_int_equal(len, 0);
+    l->calls++;
+    l->msgs += msgs;
+    l->bytes += bytes;
+}
+
 static void deleted_streams_are_gone(void **unused) {
+    struct fixture f;
+    struct js_stream *s;
+    struct left left = {0};
+
+    (void)unused;
+    begin(&f, NULL, JS_CIPHER_NEW_NONE);
+    store(&f, "S.x", 3);
+    js_stream_on_removed(f.s, note_left, &left);
+    uint64_t bytes = state(&f).bytes;
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
+    assert_int_equal(left.calls, 1);
+    assert_int_equal(left.msgs, 3);
+    assert_int_equal(left.bytes, bytes);
+    assert_int_equal(js_stream_store_msg(f.s, "S.x", 3, NULL, 0, NULL, 0, NULL, NULL),
+                     JS_ERR_STORE_CLOSED);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &s), JS_ERR_NO_STREAM);
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), JS_ERR_NO_STREAM);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "S", NULL, f.why, sizeof f.why), 0);
+    end(&f);
+}
+
+static void deleted_streams_with_lz4_are_gone(void **unused) {
     struct fixture f;
     struct js_stream *s;
 
     (void)unused;
     begin(&f, NULL, JS_CIPHER_NEW_NONE);
     store(&f, "S.x", 3);
+    js_stream_unref(f.s);
+    f.s = NULL;
+    if (js_store_recompress(f.store, "$G", "S", "lz4", NULL, f.why, sizeof f.why) < 0)
+        fail_msg("%s", f.why);
     assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
-    assert_int_equal(js_stream_store_msg(f.s, "S.x", 3, NULL, 0, NULL, 0, NULL, NULL),
-                     JS_ERR_STORE_CLOSED);
     assert_int_equal(js_store_get_stream(f.store, "$G", "S", &s), JS_ERR_NO_STREAM);
     assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), JS_ERR_NO_STREAM);
-    assert_int_equal(js_store_create_stream(f.store, "$G", "S", NULL, f.why, sizeof f.why), 0);
     end(&f);
 }
 
@@ -265,7 +306,8 @@ static void backups_are_restored(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
-        cmocka_unit_test(deleted_streams_are_gone), cmocka_unit_test(states_are_encoded),
+        cmocka_unit_test(deleted_streams_are_gone),
+        cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
     };
 

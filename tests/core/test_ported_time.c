@@ -134,6 +134,49 @@ PORTED(test_file_store_subject_delete_markers) {
     PT_STATE(p, 0, 12, 11);
 }
 
+#define SCHEDULES ALLOW ",\"allow_msg_schedules\":true,\"allow_rollup_hdrs\":true"
+
+static void store_schedule(struct pt *p, js_time_t at) {
+    char when[40], hdr[200];
+
+    js_time_format(at, when, sizeof when);
+    snprintf(hdr, sizeof hdr,
+             "NATS/1.0\r\nNats-Schedule: @at %s\r\nNats-Schedule-Target: foo.target\r\n\r\n", when);
+    pt_store_hdr(p, "foo.schedule", hdr, "hello");
+}
+
+static void expect_scheduled(struct pt *p) {
+    struct js_msg m;
+
+    assert_int_equal(js_stream_load_last_msg(p->stream, "foo.target", 10, &m), 0);
+    assert_non_null(memmem(m.hdr, m.hdr_len, "Nats-Scheduler: foo.schedule", 28));
+    assert_non_null(memmem(m.hdr, m.hdr_len, "Nats-Schedule-Next: purge", 25));
+    assert_int_equal(m.data_len, 5);
+    js_msg_release(&m);
+}
+
+PORTED(test_file_store_message_schedule) {
+    js_seq_t seq = 0;
+
+    pt_open(p, SCHEDULES, 0);
+    store_schedule(p, atomic_load(&p->te.now) + TE_SECOND);
+    pt_pass(p, TE_SECOND / 2);
+    assert_int_equal(pt_load_last(p, "foo.target", &seq), JS_ERR_MSG_NOT_FOUND);
+    pt_pass(p, 2 * TE_SECOND);
+    expect_scheduled(p);
+}
+
+PORTED(test_file_store_message_schedule_recovered) {
+    pt_open(p, SCHEDULES, 0);
+    store_schedule(p, atomic_load(&p->te.now) + TE_SECOND);
+    pt_close(p);
+    if (pt_has_file(p, "msgs/sched.db"))
+        pt_remove_file(p, "msgs/sched.db");
+    pt_reopen(p);
+    pt_pass(p, 3 * TE_SECOND);
+    expect_scheduled(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_store_message_ttl),
@@ -145,6 +188,8 @@ int main(void) {
         cmocka_unit_test(test_store_update_config_ttl_state),
         cmocka_unit_test(test_jet_stream_message_ttl_not_expiring),
         cmocka_unit_test(test_file_store_subject_delete_markers),
+        cmocka_unit_test(test_file_store_message_schedule),
+        cmocka_unit_test(test_file_store_message_schedule_recovered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

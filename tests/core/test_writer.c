@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a write that failed leaves behind in memory: nothing that a later step may build upon. */
+#include <errno.h>
+
+#include "tests/core/ported.h"
+
+/* Fails the n-th write from now on, once or for ever. */
+static void fail_writes(struct pt *p, long n, bool sticky) {
+    struct rd_fault fault = {
+        .calls = RD_WRITES, .kind = RD_FAIL, .err = ENOSPC, .countdown = n, .sticky = sticky};
+
+    rd_set_fault(p->disk, &fault);
+}
+
+static void mend(struct pt *p) {
+    struct rd_fault none = {0};
+
+    rd_set_fault(p->disk, &none);
+}
+
+/* A removal whose tombstone could not be written has not shown where the stream stands: who lets go
+ * of the block with the last message later has to write another one. */
+PORTED(a_failed_tombstone_counts_for_nothing) {
+    js_seq_t last = 3;
+
+    pt_open(p, "", 0);
+    pt_store_n(p, last, "foo", "x");
+    pt_must(p, js_stream_rotate(p->stream), "rotate");
+    assert_int_equal(pt_num_block_files(p), 2);
+    fail_writes(p, 1, true);
+    assert_int_equal(js_stream_remove_msg(p->stream, last), JS_ERR_NO_SPACE);
+    assert_true(rd_faults_fired(p->disk) > 0);
+    mend(p);
+    PT_STATE(p, last, 1, last);
+    /* As limits do: no tombstones. */
+    struct js_delete_block all = {.first = 1, .num = last};
+    assert_int_equal(js_stream_sync_deleted(p->stream, &all, 1), 0);
+    PT_STATE(p, 0, last + 1, last);
+    pt_must(p, js_stream_sync(p->stream), "sync");
+    pt_restart_without_index(p);
+    assert_int_equal(pt_state(p).last_seq, last);
+    assert_int_equal(pt_store(p, "foo", "next"), last + 1);
+}
+
+/* The same with a skipped run: the sequences are free again, and are given out once. */
+PORTED(a_failed_skip_uses_up_nothing) {
+    pt_open(p, "", 0);
+    pt_store_n(p, 3, "foo", "x");
+    fail_writes(p, 1, true);
+    assert_int_equal(js_stream_skip_msgs(p->stream, 4, 10), JS_ERR_NO_SPACE);
+    assert_int_equal(js_stream_skip_msg(p->stream, 0, false, NULL), JS_ERR_NO_SPACE);
+    assert_int_equal(pt_try(p, "foo", "lost"), JS_ERR_NO_SPACE);
+    mend(p);
+    PT_STATE(p, 3, 1, 3);
+    assert_int_equal(pt_store(p, "foo", "y"), 4);
+    PT_STATE(p, 4, 1, 4);
+    pt_same_everywhere(p);
+    pt_expect_msg(p, 4, "foo", "y");
+}
+
+/* Writes that fail in the middle of a batch take back what they carried, and no more. */
+PORTED(a_failed_batch_is_forgotten) {
+    struct js_new_msg msgs[3];
+    int err = 0;
+
+    pt_open(p, "\"max_msgs_per_subject\":2", 0);
+    pt_store_n(p, 2, "foo", "x");
+    for (size_t i = 0; i < 3; i++)
+        msgs[i] = (struct js_new_msg){.subject = "bar",
+                                      .subject_len = 3,
+                                      .data = (const uint8_t *)"z",
+                                      .data_len = 1};
+    struct js_stream_state before = pt_state(p);
+    fail_writes(p, 1, false);
+    assert_int_equal(js_stream_store_msgs(p->stream, msgs, 2, &err), 0);
+    assert_int_equal(err, JS_ERR_NO_SPACE);
+    mend(p);
+    assert_int_equal(pt_state(p).bytes, before.bytes);
+    PT_STATE(p, 2, 1, 2);
+    assert_int_equal(pt_filtered(p, 1, "bar").msgs, 0);
+    assert_int_equal(js_stream_store_msgs(p->stream, msgs, 3, &err), 3);
+    assert_int_equal(msgs[2].ret_seq, 5);
+    PT_STATE(p, 4, 1, 5);
+    assert_int_equal(pt_filtered(p, 1, "bar").msgs, 2);
+    pt_same_everywhere(p);
+}
+
+/* Numbers and times that the last message leaves outlive a failed sync: nothing is given out twice. */
+PORTED(a_failed_sync_is_final_until_reopened) {
+    struct rd_fault fault = {.calls = RD_SYNCS, .kind = RD_FAIL, .err = EIO, .countdown = 1};
+
+    p->sync = JS_SYNC_ALWAYS;
+    pt_open(p, "", 0);
+    pt_store_n(p, 2, "foo", "x");
+    rd_set_fault(p->disk, &fault);
+    assert_true(pt_try(p, "foo", "unsynced") < 0);
+    mend(p);
+    assert_int_equal(pt_try(p, "foo", "late"), JS_ERR_WRITE_FAILED);
+    assert_int_equal(js_stream_sync(p->stream), JS_ERR_WRITE_FAILED);
+    assert_int_equal(js_stream_skip_msg(p->stream, 0, false, NULL), JS_ERR_WRITE_FAILED);
+    js_seq_t last = pt_state(p).last_seq;
+    js_stream_unref(p->stream);
+    assert_int_equal(js_store_close(p->store), JS_ERR_WRITE_FAILED);
+    pt_reopen(p);
+    assert_true(pt_state(p).last_seq >= 2);
+    assert_true(pt_store(p, "foo", "again") > last);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failed_tombstone_counts_for_nothing),
+        cmocka_unit_test(a_failed_skip_uses_up_nothing),
+        cmocka_unit_test(a_failed_batch_is_forgotten),
+        cmocka_unit_test(a_failed_sync_is_final_until_reopened),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
