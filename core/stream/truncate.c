@@ -114,18 +114,21 @@ static int drop_tail(struct js_stream *s, size_t index, js_seq_t seq, struct js_
 }
 
 /* The time of the message at seq, or the newest before it. */
-static js_time_t time_at(struct js_stream *s, js_seq_t seq) {
+static int time_at(struct js_stream *s, js_seq_t seq, js_time_t *ret_time) {
     struct js_place at = {0};
     struct js_msg msg;
-    js_time_t t = s->last_time;
+    int r = js_stream_slot_before(s, seq, false, &at);
 
-    if (js_stream_slot_before(s, seq, false, &at) == 1 &&
-        js_stream_slot_msg(s, &at, false, &msg) == 0) {
-        t = msg.time;
-        js_msg_release(&msg);
+    *ret_time = s->last_time;
+    if (r == 1) {
+        r = js_stream_slot_msg(s, &at, false, &msg);
+        if (r == 0) {
+            *ret_time = msg.time;
+            js_msg_release(&msg);
+        }
     }
     js_place_done(s, &at);
-    return t;
+    return r == JS_NEED_SCAN ? JS_ERR_STALE : r == JS_ERR_BAD_MSG || r > 0 ? 0 : r;
 }
 
 /* A block of its own says where the stream ends: in one with messages the records do. Before the cut, so
@@ -157,7 +160,8 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         return r < 0 ? r : JS_ERR_CORRUPT;
     int there = js_stream_slot_at(s, seq, &at);
     js_place_done(s, &at);
-    js_time_t cut_time = time_at(s, seq);
+    js_time_t cut_time;
+    r = time_at(s, seq, &cut_time);
     for (size_t i = index; i < s->num_blocks && r == 0; i++)
         if (i > index || s->blocks[i]->tomb_last)
             r = i > index ? collect_tombs(s, s->blocks[i], seq, &tombs) : 0;
