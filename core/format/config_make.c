@@ -17,6 +17,8 @@
 #define MIN_AGE         (100 * MS)
 #define DEFAULT_WINDOW  (INT64_C(120000) * MS)
 #define MAX_DESCRIPTION 4096u
+/* Servers do not load a stream with more than 128 KiB; they count entries that they add, too. */
+#define MAX_METADATA    (131072u - 256u)
 
 /* A configuration in the making. */
 struct maker {
@@ -268,18 +270,14 @@ static int put_newer(struct maker *m) {
         r = put(m, "persist_mode", json_string(persist));
     if (marker != 0 && marker < 1000 * MS)
         return REFUSE(m, "\"subject_delete_marker_ttl\" must be 0 or at least 1 s (in nanoseconds)");
-    if (marker && js_field_bool(&m->user, "deny_purge"))
-        return REFUSE(m, "\"subject_delete_marker_ttl\" needs the permission to purge");
-    /* Markers are messages that expire and that replace the subject's older ones. */
+    /* Markers are messages that expire. */
     if (r == 0 && marker)
         r = put(m, "subject_delete_marker_ttl", json_integer(marker));
     if (r == 0 && marker)
         r = put(m, "allow_msg_ttl", json_true());
-    bool schedules = js_field_bool(&m->user, "allow_msg_schedules");
-    if (schedules && strcmp(js_field_str(&m->user, "discard", ""), "new") == 0)
+    if (js_field_bool(&m->user, "allow_msg_schedules") && !js_field_bool(&m->user, "sealed") &&
+        strcmp(js_field_str(&m->user, "discard", ""), "new") == 0)
         return REFUSE(m, "\"allow_msg_schedules\" needs \"discard\":\"old\"");
-    if (r == 0 && (marker || schedules))
-        r = put(m, "allow_rollup_hdrs", json_true());
     if (r < 0)
         return r;
     if (!*compression || strcmp(compression, "none") == 0)
@@ -343,6 +341,7 @@ static int put_metadata(struct maker *m) {
     json_t *metadata = js_field(&m->user, "metadata");
     const char *key;
     json_t *value;
+    size_t size = 0;
     int r = 0;
 
     if (!metadata)
@@ -360,6 +359,11 @@ static int put_metadata(struct maker *m) {
         /* The server's own entries: it computes the level, and stores no versions. */
         if (strncmp(key, "_nats.", 6) == 0)
             continue;
+        size += strlen(key) + json_string_length(value);
+        if (size > MAX_METADATA) {
+            r = REFUSE(m, "\"metadata\" holds more than %u bytes", MAX_METADATA);
+            break;
+        }
         if (json_object_set(copy, key, value) < 0) {
             r = JS_ERR_NOMEM;
             break;
@@ -371,9 +375,32 @@ static int put_metadata(struct maker *m) {
     return r;
 }
 
-static int build(struct maker *m, js_time_t created, bool defaults) {
+/* What servers make of other fields when these are set. A sealed stream that kept its max_age would
+ * lose its messages to the next server: that does expire them. */
+static int imply(struct maker *m, json_t *user) {
+    bool markers = js_field_int(&m->user, "subject_delete_marker_ttl", 0) != 0;
+    bool schedules = js_field_bool(&m->user, "allow_msg_schedules");
+    int r = 0;
+
+    if (m->update && js_field_bool(&m->user, "sealed")) {
+        r |= json_object_set_new(user, "max_age", json_integer(0));
+        r |= json_object_set_new(user, "discard", json_string("new"));
+        r |= json_object_set_new(user, "deny_delete", json_true());
+        r |= json_object_set_new(user, "deny_purge", json_true());
+        r |= json_object_set_new(user, "allow_rollup_hdrs", json_false());
+    } else if (markers || schedules) {
+        /* Both replace the older messages of a subject. */
+        r |= json_object_set_new(user, "allow_rollup_hdrs", json_true());
+        r |= json_object_set_new(user, "deny_purge", json_false());
+    }
+    return r ? JS_ERR_NOMEM : 0;
+}
+
+static int build(struct maker *m, json_t *user, js_time_t created, bool defaults) {
     int r = check_known(m);
 
+    if (r == 0)
+        r = imply(m, user);
     if (r == 0)
         r = put_name(m, created);
     if (r == 0)
@@ -422,7 +449,7 @@ static int make(const struct js_env *env, const char *name, const char *user_jso
         return r;
     m.user.object = user;
     m.out = json_object();
-    r = user && m.out ? build(&m, created, user_json == NULL) : JS_ERR_NOMEM;
+    r = user && m.out ? build(&m, user, created, user_json == NULL) : JS_ERR_NOMEM;
     if (r == 0) {
         struct js_buf text = {.env = env};
         if (json_dump_callback(m.out, append_json, &text, JSON_COMPACT) < 0)

@@ -43,6 +43,8 @@ static int check_change(const struct js_stream *s, const struct js_stream_config
         return REFUSE(why, size, "deny_purge cannot be taken back");
     if (o->allow_msg_ttl && !n->allow_msg_ttl)
         return REFUSE(why, size, "allow_msg_ttl cannot be taken back");
+    if (o->allow_msg_schedules && !n->allow_msg_schedules)
+        return REFUSE(why, size, "allow_msg_schedules cannot be taken back");
     if (o->persist_async != n->persist_async)
         return REFUSE(why, size, "persist_mode cannot be changed");
     return 0;
@@ -50,19 +52,13 @@ static int check_change(const struct js_stream *s, const struct js_stream_config
 
 /* The new configuration is in force: what it does not allow any more leaves. */
 static int apply(struct js_stream *s, struct js_writer *w, struct js_gone *gone) {
-    int r = 0;
-
     js_writer_reconfigure(s);
-    if (!s->config.allow_msg_ttl)
-        js_ttl_free(s);
-    if (!s->config.allow_msg_schedules)
-        js_sched_free(s);
     /* Another window, another age: looked at anew. */
     js_dedup_free(s);
     s->expire_next = 0;
     s->expire_looked = false;
-    r = js_limits_all(s, w, gone);
-    return r;
+    /* From a sealed stream nothing leaves any more. */
+    return s->config.sealed ? 0 : js_limits_all(s, w, gone);
 }
 
 static int change(struct js_stream *s, struct js_writer *w, const struct js_buf *text,

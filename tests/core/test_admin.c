@@ -130,6 +130,62 @@ static void what_may_not_change(void **unused) {
     end(&f);
 }
 
+static bool configured(struct fixture *f, const char *field) {
+    return strstr(js_stream_config_json(f->s), field) != NULL;
+}
+
+/* Servers expire messages of a sealed stream that has max_age, so sealing takes that out. */
+static void sealing_keeps_everything(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"a.>\"],\"max_age\":3600000000000,\"allow_rollup_hdrs\":true}",
+          JS_CIPHER_NEW_NONE);
+    store(&f, "a.x", 5);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"],\"max_age\":3600000000000,\"sealed\":true,"
+                                "\"allow_rollup_hdrs\":true,\"max_msgs\":2,"
+                                "\"max_msgs_per_subject\":1}"),
+                     0);
+    assert_int_equal(state(&f).msgs, 5);
+    for (int i = 0; i < 2; i++) {
+        assert_true(configured(&f, "\"sealed\":true"));
+        assert_true(configured(&f, "\"max_age\":0"));
+        assert_true(configured(&f, "\"discard\":\"new\""));
+        assert_true(configured(&f, "\"deny_delete\":true"));
+        assert_true(configured(&f, "\"deny_purge\":true"));
+        assert_true(configured(&f, "\"allow_rollup_hdrs\":false"));
+        reopen(&f, JS_CIPHER_NEW_NONE, "S");
+    }
+    end(&f);
+}
+
+static void fields_imply_others(void **unused) {
+    static const char head[] = "{\"metadata\":{\"a\":\"";
+    static const char tail[] = "\"},\"allow_msg_schedules\":true}";
+    static char big[140000];
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"a.>\"],\"deny_purge\":true,\"allow_msg_schedules\":true}",
+          JS_CIPHER_NEW_NONE);
+    assert_true(configured(&f, "\"allow_rollup_hdrs\":true"));
+    assert_true(configured(&f, "\"deny_purge\":false"));
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"]}"), JS_ERR_NOT_PERMITTED);
+    assert_non_null(strstr(f.why, "allow_msg_schedules"));
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"],\"allow_msg_schedules\":true,"
+                                "\"subject_delete_marker_ttl\":2000000000}"),
+                     0);
+    assert_true(configured(&f, "\"allow_rollup_hdrs\":true"));
+    assert_true(configured(&f, "\"allow_msg_ttl\":true"));
+    /* No server would load it. */
+    memset(big, 'b', sizeof big);
+    memcpy(big, head, sizeof head - 1);
+    memcpy(big + sizeof big - sizeof tail, tail, sizeof tail);
+    assert_int_equal(update(&f, big), JS_ERR_INVAL);
+    assert_non_null(strstr(f.why, "metadata"));
+    end(&f);
+}
+
 struct left {
     unsigned calls;
     uint64_t msgs, bytes;
@@ -306,6 +362,7 @@ static void backups_are_restored(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
+        cmocka_unit_test(sealing_keeps_everything), cmocka_unit_test(fields_imply_others),
         cmocka_unit_test(deleted_streams_are_gone),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
