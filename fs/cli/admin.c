@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/cli/cli.h"
@@ -289,11 +290,27 @@ static int put(void *ctx, const void *data, size_t len) {
     return 0;
 }
 
+/* A pipe or a device is written to: nothing may take its place. */
+static int to_special(struct js_stream *stream, unsigned flags, const char *path,
+                      struct output *o) {
+    o->fd = open(path, O_WRONLY | O_CLOEXEC);
+    int r = o->fd < 0 ? js_err_from_errno(errno) : js_stream_backup(stream, flags, put, o);
+    /* Pipes and most devices have nothing to sync. */
+    if (r == 0 && fsync(o->fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
+        r = js_err_from_errno(errno);
+    if (o->fd >= 0 && close(o->fd) < 0 && r == 0)
+        r = js_err_from_errno(errno);
+    return r;
+}
+
 /* Into FILE.part, which becomes FILE when it is whole and on disk. */
 static int to_file(struct js_stream *stream, unsigned flags, const char *path, struct output *o) {
     size_t size = strlen(path) + 6;
-    char *part = malloc(size);
+    struct stat st;
 
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return to_special(stream, flags, path, o);
+    char *part = malloc(size);
     if (!part)
         return JS_ERR_NOMEM;
     snprintf(part, size, "%s.part", path);

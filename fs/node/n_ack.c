@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "fs/node/consumer.h"
+#include "fs/node/opener.h"
 #include "fs/node/stream.h"
 #include "fs/view/duration.h"
 #include "fs/view/lines.h"
@@ -172,7 +173,7 @@ static int flush_ack(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_
 
     (void)ref;
     pthread_mutex_lock(&h->lock);
-    if (fuse_req_ctx(req)->pid == h->opener)
+    if (jf_is_opener(h->opener, fuse_req_ctx(req)->pid))
         r = finish(h);
     pthread_mutex_unlock(&h->lock);
     return r;

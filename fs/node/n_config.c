@@ -13,6 +13,7 @@
 
 #include "fs/node/admin.h"
 #include "fs/node/consumer.h"
+#include "fs/node/opener.h"
 #include "fs/node/stream.h"
 #include "fs/view/info.h"
 
@@ -251,20 +252,26 @@ static int setattr_config(const struct jf_ref *ref, const struct stat *attr, int
     return r;
 }
 
-static int flush_config(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
-    struct draft *d = draft_of(fi);
-    int r = 0;
-
-    /* A child's close of a descriptor that it inherited ends nothing. */
-    if (fuse_req_ctx(req)->pid != d->opener)
-        return 0;
+/* Once for what was written since the last time. */
+static int commit(const struct jf_ref *ref, struct draft *d) {
     pthread_mutex_lock(&d->lock);
     bool dirty = d->dirty;
     d->dirty = false;
     pthread_mutex_unlock(&d->lock);
-    if (dirty)
-        r = apply_draft(ref, d);
-    return r;
+    return dirty ? apply_draft(ref, d) : 0;
+}
+
+static int flush_config(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
+    struct draft *d = draft_of(fi);
+
+    /* A child's close of a descriptor that it inherited ends nothing. */
+    return jf_is_opener(d->opener, fuse_req_ctx(req)->pid) ? commit(ref, d) : 0;
+}
+
+/* What nobody's close took is taken now; an error stands in the log. */
+static void release_config(const struct jf_ref *ref, struct fuse_file_info *fi) {
+    (void)commit(ref, draft_of(fi));
+    draft_unref(draft_of(fi));
 }
 
 static bool slow(const struct jf_ref *ref, enum jf_op op, const char *name) {
@@ -283,7 +290,7 @@ const struct jf_class jf_class_config = {
     .read = read_draft,
     .write = write_handle,
     .flush = flush_config,
-    .release = release_draft,
+    .release = release_config,
 };
 
 /* ---- the class of files beside -------------------------------------------------------------------- */

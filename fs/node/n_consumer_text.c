@@ -15,6 +15,7 @@
 
 #include "fs/node/consumer.h"
 #include "fs/node/items.h"
+#include "fs/node/opener.h"
 #include "fs/node/stream.h"
 #include "fs/view/info.h"
 
@@ -238,7 +239,7 @@ static int flush_text(fuse_req_t req, const struct jf_ref *ref, struct fuse_file
     int r = 0;
 
     pthread_mutex_lock(&h->lock);
-    if (fuse_req_ctx(req)->pid == h->opener)
+    if (jf_is_opener(h->opener, fuse_req_ctx(req)->pid))
         r = commit(ref, h);
     pthread_mutex_unlock(&h->lock);
     return r;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "fs/base/name.h"
+#include "fs/node/opener.h"
 #include "fs/node/publish.h"
 #include "fs/node/stream.h"
 #include "fs/view/lines.h"
@@ -196,7 +197,7 @@ static int flush_pub(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_
 
     pthread_mutex_lock(&h->lock);
     /* A child's close of a descriptor it inherited ends nothing. */
-    if (fuse_req_ctx(req)->pid == h->opener)
+    if (jf_is_opener(h->opener, fuse_req_ctx(req)->pid))
         r = settle(ref, h);
     pthread_mutex_unlock(&h->lock);
     return r;

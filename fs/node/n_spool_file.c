@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/node/opener.h"
 #include "fs/node/publish.h"
 #include "fs/node/spool.h"
 #include "fs/node/stage.h"
@@ -136,7 +137,7 @@ static int flush_file(fuse_req_t req, const struct jf_ref *ref, struct fuse_file
 
     (void)fi; /* FLUSH does not tell how the file was opened; who only read left nothing to do */
     pthread_mutex_lock(&s->lock);
-    if (fuse_req_ctx(req)->pid == s->opener)
+    if (jf_is_opener(s->opener, fuse_req_ctx(req)->pid))
         r = commit(ref, s);
     pthread_mutex_unlock(&s->lock);
     return r;

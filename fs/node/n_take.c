@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fs/node/consumer.h"
+#include "fs/node/opener.h"
 #include "fs/node/stream.h"
 #include "fs/session/park.h"
 
@@ -231,16 +232,6 @@ static int settle(struct handle *h, enum js_ack_kind kind) {
     return r == JS_ERR_NO_ACK_POLICY ? 0 : r;
 }
 
-/* The kernel names threads: one of the opener's may close what another one opened. */
-static bool is_opener(const struct handle *h, pid_t pid) {
-    char path[64];
-
-    if (pid == h->opener)
-        return true;
-    snprintf(path, sizeof(path), "/proc/%ld/task/%ld", (long)h->opener, (long)pid);
-    return access(path, F_OK) == 0;
-}
-
 /* The opener's close, after the last byte. Children close what they inherited, too. */
 static int flush_take(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
     struct handle *h = handle_of(fi);
@@ -248,7 +239,8 @@ static int flush_take(fuse_req_t req, const struct jf_ref *ref, struct fuse_file
 
     (void)ref;
     pthread_mutex_lock(&h->lock);
-    if (h->payload && h->seq && !h->settled && h->at_end && is_opener(h, fuse_req_ctx(req)->pid))
+    if (h->payload && h->seq && !h->settled && h->at_end &&
+        jf_is_opener(h->opener, fuse_req_ctx(req)->pid))
         r = settle(h, JS_ACK);
     pthread_mutex_unlock(&h->lock);
     return r;

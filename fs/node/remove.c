@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Purging by unlink, and moving messages between streams by rename. */
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,16 @@ int jf_purge_unlink(const struct jf_ref *dir, const char *name) {
     return r;
 }
 
+/* Said before a copy is made: what cannot be removed here would be there twice. */
+static int may_remove(const struct jf_ref *from) {
+    json_t *config = json_loads(js_stream_config_json(from->stream->stream), 0, NULL);
+    bool denied = json_is_true(json_object_get(config, "deny_delete")) ||
+                  json_is_true(json_object_get(config, "sealed"));
+
+    json_decref(config);
+    return denied ? -EPERM : jf_publish_writable(from);
+}
+
 int jf_move_msg(const struct jf_ref *from, js_seq_t seq, const struct jf_ref *to) {
     struct js_msg msg;
 
@@ -44,7 +55,9 @@ int jf_move_msg(const struct jf_ref *from, js_seq_t seq, const struct jf_ref *to
         return -EXDEV;
     if (!from->fs->options.allow_delete)
         return -EPERM;
-    int r = jf_publish_writable(to);
+    int r = may_remove(from);
+    if (r == 0)
+        r = jf_publish_writable(to);
     if (r == 0)
         r = js_stream_load_msg(from->stream->stream, seq, &msg);
     if (r < 0)

@@ -116,6 +116,18 @@ cut -c1-60 a.1 | cmp - <(cut -c1-60 a.2) 2>>err
 result "the same messages again" $?
 "$jetfs" backup s:A - >b.tar.s2 2>err
 result "backup to standard output" $?
+mkfifo pipe
+cat pipe >c.tar.s2 &
+reader=$!
+expect "backup to a pipe" 0 backup s:A pipe
+[ -p pipe ]
+kept=$?
+[ $kept = 0 ] || kill $reader
+wait $reader
+[ $kept = 0 ] && "$jetfs" verify c.tar.s2 >/dev/null 2>>err
+result "goes through it, and it stays a pipe" $?
+mkdir dir
+expect "a directory is no file" 1 backup s:A dir
 head -c 300 a.tar.s2 >cut.tar.s2
 expect "a cut backup is refused" 1 restore cut.tar.s2 u
 [ -z "$(ls -A u/jetstream/\$G/streams 2>/dev/null)" ]

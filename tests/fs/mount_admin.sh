@@ -22,6 +22,36 @@ does "the old one stays" grep -q '"a.>"' "$a/config.json"
 fails "not permitted" "what may not change" put '{"subjects":["a.>"],"retention":"workqueue"}' "$a/config.json"
 fails "File exists" "subjects of another stream" put '{"subjects":["B"]}' "$a/config.json"
 echo '{"subjects":["a.>","c"],"max_msgs":50}' >"$tmp/new"
+threads() { # threads TEXT FILE [KEEP]: one thread opens and writes, another closes (and outlives it)
+    python3 - "$@" <<'PY'
+import os, sys, threading
+opened, done = threading.Event(), threading.Event()
+def write():
+    global fd
+    fd = os.open(sys.argv[2], os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, sys.argv[1].encode())
+    opened.set()
+    if len(sys.argv) > 3:
+        done.wait()
+t = threading.Thread(target=write)
+t.start()
+opened.wait()
+if len(sys.argv) < 4:
+    t.join()
+try:
+    os.close(fd)
+except OSError as e:
+    sys.exit(e.strerror)
+finally:
+    done.set()
+PY
+}
+does "another thread may close it" threads '{"subjects":["a.>","t1"]}' "$a/config.json" keep
+does "and it is in force" grep -q '"t1"' "$a/config.json"
+fails "Invalid" "and learns what is wrong" threads '{' "$a/config.json" keep
+does "the opening thread may be gone" threads '{"subjects":["a.>","t2"]}' "$a/config.json"
+await grep -q '"t2"' "$a/config.json"
+ok $? "and it is in force"
 does "editors write beside it" cp "$tmp/new" "$a/config.json.tmp"
 does "which can be read" cmp "$tmp/new" "$a/config.json.tmp"
 does "and rename it" mv "$a/config.json.tmp" "$a/config.json"
@@ -112,6 +142,10 @@ fails "No such file" "and not here" stat "$a/seq/$n"
 n=$(ls "$a/full" | head -1)
 fails "No such file\|No such" "a subject that is not covered" mv "$a/full/$n" "$b/spool/any.d/"
 does "then it stays" stat "$a/full/$n"
+does "deny_delete" put '{"subjects":["a.>","c"],"deny_delete":true}' "$a/config.json"
+before=$(ls "$b/seq" | wc -l)
+fails "not permitted" "what may not leave is not moved" mv "$a/full/$n" "$b/spool/b.moved/"
+is "$(ls "$b/seq" | wc -l)" "$before" "nor copied"
 
 # ---- sealed
 does "ctl seal" sh -c "echo seal >$b/ctl"
