@@ -104,7 +104,7 @@ static int open_parent(struct js_store *store, const char *account, const char *
 int js_store_delete_stream(struct js_store *store, const char *account, const char *name) {
     const struct js_io *io = store->env->io;
     char gone[300];
-    int streams;
+    int streams = -1;
 
     if (!(store->options.flags & JS_OPEN_RW))
         return JS_ERR_READ_ONLY;
