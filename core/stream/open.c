@@ -9,8 +9,8 @@
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
 #include "core/stream/scan_pool.h"
-#include "core/stream/writer.h"
 #include "core/stream/unread.h"
+#include "core/stream/writer.h"
 
 struct numbers {
     const struct js_env *env;
@@ -387,7 +387,7 @@ out:
     return r;
 }
 
-int js_stream_load(struct js_stream *s, bool scan) {
+static int load_trusting(struct js_stream *s, bool scan) {
     int r = load(s, scan || s->scan_all);
 
     if (r != JS_NEED_SCAN)
@@ -395,6 +395,36 @@ int js_stream_load(struct js_stream *s, bool scan) {
     /* index.db is not what it seemed to be. */
     js_stream_unload(s, true);
     return load(s, true);
+}
+
+static bool lacks_blocks(const struct js_stream *s) {
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (s->blocks[i]->missing)
+            return true;
+    return false;
+}
+
+/* When the directory of the messages last changed; 0: that cannot be told. */
+static js_time_t msgs_changed(struct js_stream *s) {
+    struct stat st;
+
+    if (s->files.backup || js_files_stat(&s->files, s->files.msgs_name, &st) < 0)
+        return 0;
+    return (js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+int js_stream_load(struct js_stream *s, bool scan) {
+    int r;
+
+    for (int tries = 0;; tries++) {
+        js_time_t before = msgs_changed(s);
+        r = load_trusting(s, scan);
+        /* Whoever writes the directory may have removed a block after it was listed. */
+        bool raced = r == JS_ERR_STALE || (r == 0 && lacks_blocks(s));
+        if (tries == JS_REREADS || !raced || msgs_changed(s) == before)
+            return r;
+        js_stream_unload(s, true);
+    }
 }
 
 int js_stream_scan_locked(struct js_stream *s) {

@@ -394,6 +394,12 @@ bool js_stream_over_limits(const struct js_stream *stream);
 
 /* 1 if the directory is as it was when it was read, 0 if not (a server works in it). */
 int js_stream_is_same(struct js_stream *stream);
+/* After a question that ended with r: true when a block's file was found gone (STALE) because somebody
+ * else changed the directory, and the stream has been read anew: ask again. tries begins with 0 and
+ * bounds how often. No lock is held. */
+bool js_stream_reread(struct js_stream *stream, int r, int *tries);
+/* So often a directory that changes meanwhile is read again. */
+#define JS_REREADS 8
 
 /* ---- find.c: lock held --------------------------------------------------------------------- */
 
