@@ -117,7 +117,8 @@ struct rewrite {
     const struct js_rewrite *how;
     struct js_scan scan;
     struct js_buf plain;
-    js_seq_t tomb_top, tomb_last, rec_last;
+    js_seq_t tomb_top, tomb_last, rec_last, rec_first;
+    js_seq_t oldest; /* tombstones for older messages are of no use */
     uint32_t *offs; /* new offset by slot; b->slots only */
     uint8_t last_sum[8];
 };
@@ -145,7 +146,7 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
         /* The record it names is lost; its sequence may be given out again. */
         if (how->quarantine && seq > rw->s->last_seq)
             return 0;
-        if (how->drop_dead && !(seq >= rw->s->first_seq && seq < rw->b->search_first) &&
+        if (how->drop_dead && !(seq >= rw->oldest && seq < rw->b->search_first) &&
             seq != rw->s->last_seq)
             return 0;
         if (seq < rw->b->search_first && seq > rw->tomb_top)
@@ -192,6 +193,8 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     memcpy(rw->last_sum, p + sr->len - 8, 8);
     if (!(sr->seq & JS_SEQ_TOMBSTONE) && seq > rw->rec_last)
         rw->rec_last = seq;
+    if (!(sr->seq & JS_SEQ_TOMBSTONE) && rw->rec_first == 0)
+        rw->rec_first = seq;
     if (slot != JS_NO_SLOT && rw->offs)
         rw->offs[slot] = off;
     return 0;
@@ -259,6 +262,7 @@ static void adopt(struct rewrite *rw, uint64_t file_size, char compression) {
     b->tomb_top = rw->tomb_top;
     b->tomb_last = rw->tomb_last;
     b->rec_last = rw->rec_last;
+    b->rec_first = rw->rec_first;
     b->compacted_bytes = b->bytes;
     for (uint32_t k = 0; b->slots && k < b->slots->count; k++)
         if (js_slot_live(b->slots, k))
@@ -282,6 +286,7 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     uint64_t old_size = rw.b->file_size;
     bool replaced = false;
 
+    rw.oldest = js_stream_oldest_record(s);
     js_scan_init(&rw.scan, s->env);
     int r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
@@ -355,13 +360,15 @@ int js_block_look(struct js_stream *s, size_t index) {
         b->compressed = scan.compressed;
         b->file_size = scan.file_size;
         b->raw_size = b->good_size = scan.data.len;
-        b->tomb_top = b->tomb_last = b->rec_last = 0;
+        b->tomb_top = b->tomb_last = b->rec_last = b->rec_first = 0;
         for (size_t i = 0; i < scan.count; i++) {
             js_seq_t seq = scan.recs[i].seq & JS_SEQ_MASK;
             if (scan.recs[i].seq & JS_SEQ_TOMBSTONE)
                 js_block_note_tomb(b, seq);
             else if (seq > b->rec_last)
                 b->rec_last = seq;
+            if (!(scan.recs[i].seq & JS_SEQ_TOMBSTONE) && b->rec_first == 0)
+                b->rec_first = seq;
         }
         memset(b->last_sum, 0, 8);
         if (scan.count)

@@ -122,6 +122,8 @@ int js_stream_add_known(struct js_stream *s, struct js_block *b, const struct js
         b->reach_time = rec->time;
     if (b->first_pos == 0)
         b->first_pos = rec->seq;
+    if (b->rec_first == 0)
+        b->rec_first = rec->seq;
     s->msgs++;
     s->bytes += rec->len;
     return 0;
@@ -444,6 +446,8 @@ static int take_record(struct ingest *in, size_t i) {
         return 0;
     if (seq > in->b->rec_last)
         in->b->rec_last = seq;
+    if (in->b->rec_first == 0)
+        in->b->rec_first = seq;
     if (seq <= in->below) {
         in->repeats = in->repeats || !(sr->seq & JS_SEQ_ERASED);
         return 0;

@@ -51,7 +51,7 @@ static bool disposable(const struct js_stream *s, const struct js_block *b) {
     for (uint32_t i = 0; b->odd && b->slots && i < b->slots->count; i++)
         if (b->slots->at[i].len == JS_LEN_DAMAGED)
             return false;
-    return b->tomb_top < s->first_seq;
+    return b->tomb_top < js_stream_oldest_record(s);
 }
 
 int js_graves_reserve(struct js_stream *s, size_t more) {
@@ -103,7 +103,7 @@ int js_stream_bury(struct js_stream *s, size_t index) {
 static bool may_go(struct js_stream *s, size_t index) {
     const struct js_block *b = s->blocks[index];
 
-    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= s->first_seq &&
+    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= js_stream_oldest_record(s) &&
         js_block_look(s, index) < 0)
         return false; /* it stays; the next look may do */
     return disposable(s, b);

@@ -50,6 +50,7 @@ struct js_block {
     /* Of its tombstones: the largest for messages of earlier blocks (unread: as large as can be), and the
      * largest of all; and the highest sequence of its other records. 0 = none */
     js_seq_t tomb_top, tomb_last, rec_last;
+    js_seq_t rec_first; /* no record of a message in the file is older, be it removed since; 0 = none */
     uint32_t ttls, schedules; /* messages with such headers */
     uint64_t compacted_bytes; /* live bytes when it was last rewritten; 0 = never */
     uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
@@ -306,6 +307,10 @@ int js_stream_block_verified(struct js_stream *stream, const struct js_place *at
  * given holds them from *ret_at on. */
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
+/* The same, without cache or key, of a block whose file is known to be plain; reads nothing of block
+ * that other readers may be finding out. */
+int js_stream_plain_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
+                         struct js_cached **ret_bytes, const uint8_t **ret_at);
 /* The first len bytes of the record in a slot: from the cached block, or read by themselves. After a
  * few of those (or if asked) the whole block is read. One reference in *ret_entry. lock held. */
 int js_stream_slot_bytes(struct js_stream *stream, const struct js_place *at, size_t len,
@@ -404,6 +409,9 @@ bool js_stream_reread(struct js_stream *stream, int r, int *tries);
 /* ---- find.c: lock held --------------------------------------------------------------------- */
 
 /* The block whose range holds seq (it may not hold a message), or NULL. */
+/* No file holds the record of an older message, be it removed since (lock held). Tombstones from there on
+ * must stay: without index.db they alone tell that what they name is gone. */
+js_seq_t js_stream_oldest_record(const struct js_stream *stream);
 struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq, size_t *ret_index);
 /* First slot (live, or damaged if asked) with sequence >= seq: 1, 0 at the end, or what js_place_at
  * gives. */

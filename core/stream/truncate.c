@@ -26,6 +26,7 @@ static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t
                          struct js_tombs *tombs) {
     struct js_block_key *key = NULL;
     struct js_scan scan;
+    js_seq_t oldest = js_stream_oldest_record(s);
 
     if (b->tomb_last == 0)
         return 0;
@@ -37,7 +38,7 @@ static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t
     }
     for (size_t i = 0; i < scan.count && r == 0; i++) {
         js_seq_t t = scan.recs[i].seq & JS_SEQ_MASK;
-        if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t <= seq && t >= s->first_seq)
+        if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t <= seq && t >= oldest)
             r = js_tombs_add(tombs, t, scan.recs[i].time);
     }
     js_scan_done(&scan);

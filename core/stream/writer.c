@@ -285,6 +285,7 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
         .good_size = b->good_size,
         .raw_size = b->raw_size,
         .first_pos = b->first_pos,
+        .rec_first = b->rec_first,
         .pos_last = b->pos_last,
         .tomb_top = b->tomb_top,
         .tomb_last = b->tomb_last,
@@ -444,6 +445,7 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     b->raw_size = o->raw_size;
     memcpy(b->last_sum, o->last_sum, 8);
     b->first_pos = o->first_pos;
+    b->rec_first = o->rec_first;
     b->pos_last = o->pos_last;
     /* A tombstone that is not in the file shows nobody where the stream stands. */
     b->tomb_top = o->tomb_top;

@@ -36,7 +36,7 @@ struct js_pending_rec {
 struct js_writer_base {
     uint64_t good_size, raw_size;
     uint8_t last_sum[8];
-    js_seq_t first_pos, pos_last, tomb_top, tomb_last, rec_last;
+    js_seq_t first_pos, rec_first, pos_last, tomb_top, tomb_last, rec_last;
     js_time_t pos_last_time, min_time, max_time, reach_time;
     uint64_t block_msgs, block_bytes, payload_bytes, hdr_bytes, subject_bytes;
     uint64_t msgs, bytes;
