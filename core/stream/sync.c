@@ -10,6 +10,7 @@
 
 #include "core/base/file.h"
 #include "core/stream/block_file.h"
+#include "core/stream/remove.h"
 #include "core/stream/writer.h"
 
 #define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
@@ -333,6 +334,8 @@ int js_stream_finish(struct js_stream *stream) {
     struct js_writer *w = stream->writer;
     if (w) {
         r = stream->write_error ? JS_ERR_WRITE_FAILED : js_stream_compress_sealed(stream, w);
+        if (r == 0 && w->changed)
+            r = js_tidy_empty(stream, w);
         if (r == 0)
             r = js_writer_sync_locked(stream, w);
         if (r == 0 && w->changed)

@@ -90,7 +90,9 @@ void pt_restart_without_index(struct pt *p) {
 
     pt_close(p);
     long len = rd_get(p->disk, pt_path("msgs/index.db"), &data);
-    if (len >= 0) {
+    if (len >= 0 && p->index_planted) {
+        free(data);
+    } else if (len >= 0) {
         free(p->index);
         p->index = data;
         p->index_len = (size_t)len;
@@ -157,6 +159,7 @@ static void end(struct pt *p) {
     pt_close(p);
     free(p->index);
     p->index = NULL;
+    p->index_planted = false;
     rd_free(p->disk);
 }
 
@@ -390,6 +393,8 @@ struct pt_kept pt_keep_file(struct pt *p, const char *name) {
 }
 
 void pt_put_back(struct pt *p, const char *name, struct pt_kept *kept) {
+    if (strcmp(name, "msgs/index.db") == 0)
+        p->index_planted = true;
     assert_int_equal(rd_put(p->disk, pt_path(name), kept->data, (size_t)kept->len), 0);
     free(kept->data);
     kept->data = NULL;
