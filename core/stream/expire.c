@@ -11,6 +11,7 @@
 
 #define SECOND   INT64_C(1000000000)
 #define FLOOR    INT64_C(250000000) /* two looks are at least so far apart */
+#define RETRY    SECOND             /* after a failure */
 
 static bool has_times(const struct js_stream *s) {
     return s->config.max_age > 0 || s->config.allow_msg_ttl || s->config.allow_msg_schedules;
@@ -43,6 +44,8 @@ js_time_t js_stream_expire_deadline(struct js_stream *s) {
         /* Nothing to expire before something is stored. */
         if (s->expire_looked && s->msgs == 0)
             due = 0;
+        if (s->expire_retry)
+            due = s->expire_retry;
     }
     pthread_rwlock_unlock(&s->lock);
     return due == INT64_MAX ? 0 : due;
@@ -190,7 +193,8 @@ static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now,
         /* reach_time ascends, but the newest message may be in front of it. */
         if (!one_by_one && b->max_time && b->max_time <= cutoff &&
             !(s->config.allow_msg_ttl && b->ttls)) {
-            r = js_drop_block_msgs(s, i, gone) < 0 ? JS_ERR_NOMEM : 1;
+            r = js_drop_block_msgs(s, i, gone);
+            r = r < 0 ? r : 1;
             i++;
             continue;
         }
@@ -214,13 +218,20 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
     if (r == 0 && s->config.max_age > 0)
         r = expire_age(s, w, now, gone, &next);
     js_seq_t seq;
-    while (r == 0 && (seq = js_ttl_pop(s, now)) != 0)
+    while (r == 0 && (seq = js_ttl_due(s, now)) != 0) {
         r = expire_one(s, w, seq, true, gone);
+        /* What could not leave is tried again. */
+        if (r == 0)
+            js_ttl_drop(s);
+    }
     if (r == 0 && s->config.allow_msg_schedules)
         r = js_sched_run(s, w, now, gone);
     s->expire_looked = true;
     s->expire_next = INT64_MAX;
-    if (s->config.max_age > 0) {
+    s->expire_retry = r < 0 ? now + RETRY : 0;
+    if (s->config.max_age > 0 && r < 0) {
+        s->expire_next = s->expire_retry;
+    } else if (s->config.max_age > 0) {
         s->expire_next = next ? next + s->config.max_age : now + s->config.max_age;
         if (s->expire_next < now + FLOOR)
             s->expire_next = now + FLOOR;
@@ -244,6 +255,12 @@ int js_stream_expire_due(struct js_stream *s, js_time_t now) {
         return r == JS_ERR_READ_ONLY ? 0 : r;
     }
     r = run(s, w, now, &gone);
+    if (r == JS_ERR_STALE && s->unread) {
+        /* index.db was wrong about a block. */
+        r = js_stream_scan_locked(s);
+        if (r == 0)
+            r = run(s, w, now, &gone);
+    }
     js_seq_t last = s->last_seq;
     r = js_stream_end_removal(s, r, &gone);
     if (last > before)

@@ -304,11 +304,22 @@ int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seq
     return r < 0 ? r : done > 0;
 }
 
+static int find_oldest(struct js_stream *s, uint32_t sid, struct js_place *at) {
+    return sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, at)
+                           : js_stream_first_of(s, sid, at);
+}
+
 int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid,
                      struct js_gone *gone) {
     struct js_place at = {0};
-    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
-                            : js_stream_first_of(s, sid, &at);
+    int r = find_oldest(s, sid, &at);
+
+    if (r == JS_NEED_SCAN) {
+        js_place_done(s, &at);
+        r = js_stream_scan_locked(s);
+        if (r == 0)
+            r = find_oldest(s, sid, &at);
+    }
     size_t index = at.index;
     js_seq_t seq = r == 1 ? js_place_seq(&at) : 0;
 

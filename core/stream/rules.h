@@ -71,8 +71,10 @@ int js_ttl_load(struct js_stream *s);
 int js_ttl_add(struct js_stream *s, js_seq_t seq, js_time_t expires);
 /* The soonest expiry; 0 = none. */
 js_time_t js_ttl_soonest(const struct js_stream *s);
-/* Takes out one that is due: its sequence, 0 if none is. */
-js_seq_t js_ttl_pop(struct js_stream *s, js_time_t now);
+/* The sequence of the one that is due first; 0 if none is. It stays until js_ttl_drop(). */
+js_seq_t js_ttl_due(const struct js_stream *s, js_time_t now);
+/* Forgets the soonest one. What is added meanwhile is due later. */
+void js_ttl_drop(struct js_stream *s);
 /* Writes thw.db (beside index.db). */
 int js_ttl_write(struct js_stream *s);
 void js_ttl_free(struct js_stream *s);

@@ -130,6 +130,8 @@ struct js_syncer {
     pthread_cond_t done;
     bool running;
     uint64_t synced; /* writes up to this one are on disk */
+    bool away;       /* what was dirty has been taken, and is on its way without the stream's lock */
+    int failed;      /* why that went wrong; 0 = it never did */
 };
 void js_syncer_init(struct js_syncer *syncer);
 void js_syncer_done(struct js_syncer *syncer);
@@ -221,6 +223,7 @@ struct js_stream {
     size_t last_id_len;
     bool last_id_known;
     bool expire_looked;        /* expiry ran since opening */
+    js_time_t expire_retry;    /* the last try failed: not before; 0 = it did not */
     js_time_t expire_next;     /* when max_age may take something; 0 = look now, INT64_MAX = never */
 
     /* How many consumers there are, looked up at most once a second (hints; relaxed order). */

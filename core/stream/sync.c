@@ -145,6 +145,26 @@ static int do_job(struct js_stream *s, struct job *job) {
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
+/* Waits for what another thread took to the disk; that one needs the stream's lock no more before it is
+ * done. Once it failed nobody else may take it for synced. */
+static int await_away(struct js_syncer *sy) {
+    pthread_mutex_lock(&sy->mu);
+    while (sy->away)
+        pthread_cond_wait(&sy->done, &sy->mu);
+    int r = sy->failed;
+    pthread_mutex_unlock(&sy->mu);
+    return r;
+}
+
+static void set_away(struct js_syncer *sy, bool away, int r) {
+    pthread_mutex_lock(&sy->mu);
+    sy->away = away;
+    if (r < 0)
+        sy->failed = r;
+    pthread_cond_broadcast(&sy->done);
+    pthread_mutex_unlock(&sy->mu);
+}
+
 int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
     struct job job;
     int r = js_writer_flush(s, w);
@@ -153,6 +173,9 @@ int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
         return r;
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
+    r = await_away(&s->syncer);
+    if (r < 0)
+        return js_stream_fail_writes(s, r);
     take_job(s, &job);
     r = do_job(s, &job);
     return r < 0 ? js_stream_fail_writes(s, r) : 0;
@@ -168,10 +191,13 @@ static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
         take_job(stream, &job);
     else
         job = (struct job){.gen = UINT64_MAX};
+    if (r == 0)
+        set_away(&stream->syncer, true, 0);
     pthread_rwlock_unlock(&stream->lock);
     if (r < 0)
         return r;
     r = do_job(stream, &job);
+    set_away(&stream->syncer, false, r);
     if (r < 0) {
         pthread_rwlock_wrlock(&stream->lock);
         js_stream_fail_writes(stream, r);

@@ -189,14 +189,14 @@ js_time_t js_ttl_soonest(const struct js_stream *s) {
     return s->ttl && s->ttl->count ? s->ttl->heap[0].expires : 0;
 }
 
-js_seq_t js_ttl_pop(struct js_stream *s, js_time_t now) {
-    struct js_ttl *t = s->ttl;
+js_seq_t js_ttl_due(const struct js_stream *s, js_time_t now) {
+    const struct js_ttl *t = s->ttl;
 
-    if (!t || t->count == 0 || t->heap[0].expires > now)
-        return 0;
-    js_seq_t seq = t->heap[0].seq;
-    pop(t);
-    return seq;
+    return t && t->count && t->heap[0].expires <= now ? t->heap[0].seq : 0;
+}
+
+void js_ttl_drop(struct js_stream *s) {
+    pop(s->ttl);
 }
 
 int js_ttl_write(struct js_stream *s) {
