@@ -153,7 +153,7 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
             rw->tomb_top = seq;
         if (seq > rw->tomb_last)
             rw->tomb_last = seq;
-    } else if ((sr->seq & JS_SEQ_ERASED) || !still_lives(rw, seq, &slot)) {
+    } else if ((sr->seq & JS_SEQ_ERASED) || seq < how->below || !still_lives(rw, seq, &slot)) {
         if (how->drop_dead && seq != rw->s->last_seq)
             return 0;
     }
@@ -292,7 +292,7 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
         r = rw.scan.verdict == JS_SCAN_UNREADABLE ? rw.scan.error : JS_ERR_CORRUPT;
     if (r == 0 && rw.b->slots) {
-        rw.offs = js_realloc_array(s->env, NULL, rw.b->slots->count + 1, sizeof *rw.offs);
+        rw.offs = js_calloc(s->env, rw.b->slots->count + 1, sizeof *rw.offs);
         r = rw.offs ? 0 : JS_ERR_NOMEM;
     }
     if (r == 0)
