@@ -37,6 +37,7 @@ struct ingest {
     uint64_t hurt_off, hurt_len;
     uint64_t hurt_capacity; /* how many records the damaged stretches could have held */
     js_seq_t hint;
+    js_seq_t hurt_tomb; /* the largest tombstone before the first stretch */
     enum js_damage_kind hurt_kind;
     const char *what;
     /* of the next records, by index modulo JS_AHEAD: hashes and probable ids of their subjects */
@@ -291,6 +292,9 @@ static int settle_gap(struct ingest *in, js_seq_t next, bool at_end) {
         if (lo <= hi)
             r = mark_lost(in, lo, hi, UINT64_MAX, &p);
     } else if (in->hurt && p.verdict != JS_HEALTH_TORN_TAIL) {
+        /* What was removed before the stretch began had been given out. */
+        if (lo <= in->hurt_tomb)
+            lo = in->hurt_tomb + 1;
         if (at_end && next == 0 && prior->upto > lo)
             hi = prior->upto;
         uint64_t open = hi >= lo ? count_open(prior, lo, hi, in->hurt_capacity) : 0;
@@ -340,6 +344,7 @@ static int note_damage(struct ingest *in, size_t i) {
         }
         if (!in->hurt) {
             in->hurt_off = d->off;
+            in->hurt_tomb = in->tomb_seq;
             in->hint = d->hint;
             in->hurt_kind = d->kind;
             in->what = d->what;
