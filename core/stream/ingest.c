@@ -480,7 +480,8 @@ static void set_position(struct ingest *in) {
         b->pos_last = prior->last;
         b->pos_last_time = prior->last_time;
     }
-    if (b->pos_last == 0) {
+    /* What was removed had been given out, also when its record is lost. */
+    if (in->tomb_seq > b->pos_last) {
         b->pos_last = in->tomb_seq;
         b->pos_last_time = in->tomb_time;
     }
