@@ -286,7 +286,8 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     uint64_t old_size = rw.b->file_size;
     bool replaced = false;
 
-    rw.oldest = js_stream_oldest_record(s);
+    /* Files that are about to go may still be there after a crash. */
+    rw.oldest = js_graves_pending(s) ? 0 : js_stream_oldest_record(s);
     js_scan_init(&rw.scan, s->env);
     int r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
@@ -303,6 +304,9 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = add_tombs(&rw);
     if (r == 0)
         r = js_block_encode(s, &rw.plain, how->compression, key, &out);
+    /* An index from before what is dead now was removed would take it for lost. */
+    if (r == 0 && how->drop_dead && s->writer && s->writer->changed)
+        (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
     if (r == 0)
         r = replace_file(s, rw.b, &out, how->quarantine, &replaced);
     if (replaced) {

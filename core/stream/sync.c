@@ -105,6 +105,13 @@ static int unlink_graves(struct js_stream *s, struct job *job) {
     return r;
 }
 
+bool js_graves_pending(struct js_stream *s) {
+    pthread_mutex_lock(&s->syncer.mu);
+    bool away = s->syncer.away;
+    pthread_mutex_unlock(&s->syncer.mu);
+    return away || s->num_graves;
+}
+
 /* A block that was rolled before it was synced. */
 static int sync_block(struct js_stream *s, uint32_t number) {
     const struct js_io *io = s->env->io;

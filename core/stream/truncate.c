@@ -2,7 +2,8 @@
 /*
  * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in which
  * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
- * (tombstones) is put into the block that stays, then blocks go, newest first, then the last one is cut.
+ * (tombstones) is put into the block that stays, and the new end into one of its own if no record that stays
+ * shows it; then blocks go, newest first, then the last one is cut.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -181,16 +182,17 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         struct js_rewrite keep = {.tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
         r = js_block_rewrite(s, index, &keep, NULL);
     }
+    /* Before anything goes, so that a crash leaves the longer stream. */
+    size_t ends = there != 1;
+    if (r == 0 && ends)
+        r = put_end(s, w, seq, cut_time);
     gone->tell = true;
     for (size_t i = index + 1; i < s->num_blocks && r == 0; i++)
         r = js_drop_block_msgs(s, i, gone);
-    while (r == 0 && s->num_blocks > index + 1)
-        r = drop_block(s, s->num_blocks - 1);
+    while (r == 0 && s->num_blocks > index + 1 + ends)
+        r = drop_block(s, s->num_blocks - 1 - ends);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
-    /* Before the cut, so that a crash between leaves the longer stream. */
-    if (r == 0 && there != 1)
-        r = put_end(s, w, seq, cut_time);
     if (r == 0)
         r = drop_tail(s, index, seq, gone);
     if (r == 0) {
@@ -202,7 +204,7 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         b->pos_last_time = cut_time;
         if (b->max_time > cut_time)
             b->max_time = b->reach_time = cut_time;
-        if (r == 0 && there != 1) {
+        if (r == 0 && ends) {
             b = s->blocks[index + 1];
             b->pos_last = seq;
             b->pos_last_time = cut_time;

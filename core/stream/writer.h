@@ -85,6 +85,8 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
 /* Puts a tombstone or a skip record (flag in seq_and_flags); the index is the caller's affair. */
 int js_writer_put_mark(struct js_stream *s, struct js_writer *w, uint64_t seq_and_flags,
                        js_time_t time);
+/* Are there files of blocks that are known to be gone? */
+bool js_graves_pending(struct js_stream *s);
 /* Writes the buffer to the file. */
 int js_writer_flush(struct js_stream *s, struct js_writer *w);
 /* At the end of a call that stored something: flushes unless the stream does so asynchronously. */
