@@ -349,6 +349,21 @@ static void sum_slots(struct js_block *b) {
     }
 }
 
+/* Its sequences begin with its first record, or (of tombstones alone) where the next block's do: so all
+ * tombstones before that are known to be for earlier blocks. */
+static void raise_first(struct js_stream *s, size_t index, const struct js_scan *scan) {
+    js_seq_t next = index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : s->last_seq + 1;
+    js_seq_t first = next;
+
+    for (size_t i = 0; i < scan->count; i++)
+        if (!(scan->recs[i].seq & JS_SEQ_TOMBSTONE)) {
+            first = scan->recs[i].seq & JS_SEQ_ERASED ? 0 : scan->recs[i].seq;
+            break;
+        }
+    if (index && first > s->blocks[index]->search_first && first <= next)
+        s->blocks[index]->search_first = first;
+}
+
 int js_block_look(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
     struct js_block_key *key = NULL;
@@ -370,6 +385,7 @@ int js_block_look(struct js_stream *s, size_t index) {
         b->file_size = scan.file_size;
         b->raw_size = b->good_size = scan.data.len;
         b->tomb_top = b->tomb_last = b->rec_last = b->rec_first = 0;
+        raise_first(s, index, &scan);
         for (size_t i = 0; i < scan.count; i++) {
             js_seq_t seq = scan.recs[i].seq & JS_SEQ_MASK;
             if (scan.recs[i].seq & JS_SEQ_TOMBSTONE)
