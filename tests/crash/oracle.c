@@ -11,6 +11,7 @@
 
 #define NOT(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 #define LL(x)    ((unsigned long long)(x))
+#define LARGEST  1400 /* bytes of a record, at most */
 
 struct span { /* the steps that count */
     const struct theme *theme;
@@ -23,7 +24,7 @@ struct span { /* the steps that count */
 static bool made_room(const struct span *sp, const struct snap *seen, js_seq_t seq) {
     const char *limit = strstr(sp->theme->config, "\"max_bytes\":");
 
-    return limit && seq < seen->first && seen->bytes + 1024 > strtoull(limit + 12, NULL, 10);
+    return limit && seq < seen->first && seen->bytes + LARGEST > strtoull(limit + 12, NULL, 10);
 }
 
 /* One sequence: was it there always, ever, with these bytes? */
@@ -69,7 +70,7 @@ static int check_prefix(const struct span *sp, const struct snap *seen, char *wh
         if (!stays)
             continue;
         if (!snap_find(seen, seq))
-            missing = missing ? missing : seq;
+            missing = missing || made_room(sp, seen, seq) ? missing : seq;
         else if (missing)
             return NOT("message %llu is there, and the earlier %llu is not", LL(seq), LL(missing));
     }
