@@ -11,7 +11,7 @@
 
 #define NOT(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 #define LL(x)    ((unsigned long long)(x))
-#define LARGEST  1400 /* bytes of a record, at most */
+#define LARGEST  1500 /* bytes of a record, at most */
 
 struct span { /* the steps that count */
     const struct theme *theme;
