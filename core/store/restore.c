@@ -245,7 +245,7 @@ int js_store_copy_stream(struct js_stream *from, struct js_stream *to) {
 static int rebuild(struct restore *re) {
     const char *text = js_stream_config_json(re->from);
     struct making m = {.from = re->from};
-    char *config = NULL;
+    char *config = NULL, *whole = NULL;
     json_t *root = json_loads(text, 0, NULL);
 
     if (!root)
@@ -253,19 +253,29 @@ static int rebuild(struct restore *re) {
     /* Servers give every stream its own name; a renamed one must not keep the old. */
     json_object_set_new(root, "name", json_string(re->name));
     json_object_del(root, "first_seq");
+    /* A stream is sealed when all is in it. */
+    bool sealed = json_is_true(json_object_get(root, "sealed"));
+    if (sealed)
+        whole = json_dumps(root, JSON_COMPACT);
+    json_object_del(root, "sealed");
     config = json_dumps(root, JSON_COMPACT);
     json_decref(root);
-    if (!config)
-        return JS_ERR_NOMEM;
-    int r = js_store_create_stream(re->store, re->account, re->name, config, re->why, re->why_size);
+    int r = config && (whole || !sealed) ? 0 : JS_ERR_NOMEM;
+    if (r == 0)
+        r = js_store_create_stream(re->store, re->account, re->name, config, re->why, re->why_size);
     free(config);
-    if (r < 0)
+    if (r < 0) {
+        free(whole);
         return r;
+    }
     r = js_store_get_stream(re->store, re->account, re->name, &m.to);
     if (r == 0) {
         r = js_store_copy_stream(re->from, m.to);
+        if (r == 0 && sealed)
+            r = js_stream_update_config(m.to, whole, re->why, re->why_size);
         js_stream_unref(m.to);
     }
+    free(whole);
     if (r < 0)
         (void)js_store_delete_stream(re->store, re->account, re->name);
     return r;
@@ -334,7 +344,12 @@ int js_store_restore(struct js_store *store, const char *account, const char *ba
         re.name = new_name ? new_name : name;
         if (!js_name_valid(re.name) || re.name[0] == '.')
             r = JS_ERR_INVAL;
-        else
+        for (size_t i = 0; i < 2 && r == 0; i++)
+            r = js_store_check_name(store, account, i ? "jetfs" : "streams", re.name);
+        if (r == 0)
+            r = js_store_check_subjects(store, account, re.name, &re.from->config, ret_why,
+                                        why_size);
+        if (r == 0)
             r = js_store_provide_account(store, account, &re.streams_fd);
         if (r == 0 && strcmp(re.name, name) == 0 && store->options.cipher == JS_CIPHER_NEW_NONE)
             r = place_files(&re);

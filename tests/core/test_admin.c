@@ -413,6 +413,40 @@ static void backups_are_restored(void **unused) {
     backed_up_as(JS_CIPHER_NEW_CHACHA, JS_CIPHER_NEW_AES, "OTHER");
 }
 
+/* What other streams take is not restored beside them; a sealed stream is sealed again under a new name. */
+static void restored_streams_fit_in(void **unused) {
+    struct fixture f;
+    char path[100], got[100];
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"a.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "a.x", 4);
+    assert_int_equal(update(&f, "{\"subjects\":[\"a.>\"],\"sealed\":true}"), 0);
+    snprintf(path, sizeof path, "%s.tar", f.dir);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(js_stream_backup(f.s, JS_BACKUP_CHECK, to_file, out), 0);
+    assert_int_equal(fclose(out), 0);
+    js_stream_unref(f.s);
+    f.s = NULL;
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "T", "{\"subjects\":[\"a.x\"]}", f.why,
+                                            sizeof f.why),
+                     0);
+    assert_int_equal(js_store_restore(f.store, "$G", path, NULL, NULL, 0, f.why, sizeof f.why),
+                     JS_ERR_EXISTS);
+    assert_non_null(strstr(f.why, "overlaps"));
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "T"), 0);
+    if (js_store_restore(f.store, "$G", path, "NEW", got, sizeof got, f.why, sizeof f.why) < 0)
+        fail_msg("%s", f.why);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "NEW", &f.s), 0);
+    assert_int_equal(state(&f).msgs, 4);
+    assert_true(configured(&f, "\"sealed\":true"));
+    assert_int_equal(js_stream_remove_msg(f.s, 1), JS_ERR_NOT_PERMITTED);
+    unlink(path);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
@@ -422,6 +456,7 @@ int main(void) {
         cmocka_unit_test(lz4_streams_change_their_cipher),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
+        cmocka_unit_test(restored_streams_fit_in),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
