@@ -238,6 +238,14 @@ static int replace_file(struct js_stream *s, const struct js_block *b, const str
         r = js_err_from_errno(-c);
     if (r == 0 && quarantine)
         r = js_quarantine(s, name);
+    /* What is kept can be read only with its key. */
+    if (r == 0 && quarantine && b->key) {
+        char key[24];
+        snprintf(key, sizeof key, "%u.key", b->number);
+        r = js_quarantine(s, key);
+        if (r == JS_ERR_NO_ENTRY)
+            r = 0;
+    }
     if (r == 0)
         r = js_err_from_errno(-io->rename(io->ctx, s->files.msgs_fd, tmp, s->files.msgs_fd, name));
     if (r < 0) {

@@ -13,7 +13,9 @@ struct permutation {
 };
 
 static const struct permutation permutations[] = {
-    {"none", "none", true},
+    {"none", "none", true},   {"none", "s2", true},   {"none", "lz4", true},
+    {"chacha", "none", true}, {"chacha", "s2", true}, {"chacha", "lz4", true},
+    {"aes", "none", true},    {"aes", "s2", true},    {"aes", "lz4", true},
 };
 #define NUM_PERMUTATIONS (sizeof permutations / sizeof *permutations)
 

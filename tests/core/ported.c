@@ -6,12 +6,14 @@
 
 /* What tests use, and nothing that a server says or is asked. */
 #define SUBJECTS ",\"no_ack\":true,\"subjects\":[\"*\",\"*.*\",\"foo.*.*\",\"kv.*.*\",\"a.*.*\"]"
-#define DIR      "/s/jetstream/A/streams/S"
+
+/* Where the streams of the permutation lie. */
+static const char *world;
 
 const char *pt_path(const char *name) {
     static char path[300];
 
-    snprintf(path, sizeof path, DIR "/%s", name);
+    snprintf(path, sizeof path, "/s/jetstream/A/%s/S/%s", world, name);
     return path;
 }
 
@@ -24,17 +26,43 @@ int pt_must(struct pt *p, int r, const char *what) {
 /* ---- opening and closing ----------------------------------------------------------------------
  */
 
-void pt_make_config(struct pt *p, const char *rest) {
+static bool is(const char *a, const char *b) {
+    return strcmp(a, b) == 0;
+}
+
+bool pt_is_plain(const struct pt *p) {
+    return is(p->perm->cipher, "none");
+}
+
+/* new: of a stream that is made. One with LZ4 blocks is made without, and moves. */
+static void make_config(struct pt *p, const char *rest, bool new) {
     snprintf(p->config, sizeof p->config, "{\"name\":\"S\",\"storage\":\"file\"%s%s%s%s}",
              strstr(rest, "\"subjects\"") ? "" : SUBJECTS,
-             strcmp(p->perm->compression, "none") == 0 ? "" : ",\"compression\":\"s2\"",
+             is(p->perm->compression, "none") || new
+                 ? ""
+             : is(p->perm->compression, "s2") ? ",\"compression\":\"s2\""
+                                              : ",\"compression\":\"lz4\"",
              *rest ? "," : "", rest);
 }
 
+void pt_make_config(struct pt *p, const char *rest) {
+    make_config(p, rest, false);
+}
+
+static int kek(void *ctx, const char *account, const char *context, uint8_t ret[32]) {
+    (void)ctx;
+    return js_kek_derive("s3cr3t", 6, account, context, ret);
+}
+
 static int open_store(struct pt *p) {
+    bool aes = is(p->perm->cipher, "aes"), chacha = is(p->perm->cipher, "chacha");
     struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE | p->flags,
                                        .sync = p->sync,
                                        .block_size = p->block_size,
+                                       .key = aes || chacha ? kek : NULL,
+                                       .cipher = aes      ? JS_CIPHER_NEW_AES
+                                                 : chacha ? JS_CIPHER_NEW_CHACHA
+                                                          : JS_CIPHER_NEW_NONE,
                                        .scan_threads = 1};
     char why[200];
 
@@ -42,14 +70,17 @@ static int open_store(struct pt *p) {
 }
 
 void pt_open(struct pt *p, const char *rest, uint64_t block_size) {
+    bool lz4 = is(p->perm->compression, "lz4");
     char why[200] = "";
 
-    pt_make_config(p, rest);
+    make_config(p, rest, lz4);
     p->block_size = block_size;
     pt_must(p, open_store(p), "open");
     int r = js_store_create_stream(p->store, "A", "S", p->config, why, sizeof why);
     if (r < 0)
         fail_msg("create %s: %s %s", p->config, js_err_name(r), why);
+    if (lz4)
+        pt_must(p, js_store_recompress(p->store, "A", "S", "lz4", NULL, why, sizeof why), "lz4");
     pt_must(p, js_store_get_stream(p->store, "A", "S", &p->stream), "get_stream");
 }
 
@@ -184,10 +215,15 @@ static void export(struct pt *p, const char *name) {
 }
 
 void pt_each(const char *name, void (*body)(struct pt *p)) {
+    const char *only = getenv("PERMUTATION");
+
     for (size_t i = 0; i < NUM_PERMUTATIONS; i++) {
         struct pt p = {.perm = &permutations[i], .sync = JS_SYNC_OS};
-        if (!permutations[i].enabled)
+        char text[32];
+        snprintf(text, sizeof text, "%s.%s", p.perm->cipher, p.perm->compression);
+        if (!permutations[i].enabled || (only && !is(only, text)))
             continue;
+        world = is(p.perm->compression, "lz4") ? "jetfs" : "streams";
         begin(&p);
         body(&p);
         export(&p, name);

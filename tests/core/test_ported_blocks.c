@@ -50,12 +50,8 @@ static void open_empty(struct pt *p, const char *rest) {
     pt_close(p);
 }
 
-static bool is_plain(const struct pt *p) {
-    return strcmp(p->perm->cipher, "none") == 0;
-}
-
 PORTED(test_file_store_msg_block_holes_and_indexing) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     open_empty(p, "");
     PLANT(p, 1, {2, "A", "x"}, {4, "A", "x"}, {12, "A", "x"});
@@ -71,7 +67,7 @@ PORTED(test_file_store_msg_block_holes_and_indexing) {
 }
 
 PORTED(test_file_store_corrupted_non_ordered_sequences) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     for (int twice = 0; twice < 2; twice++) {
         pt_begin_anew(p);
@@ -91,7 +87,7 @@ PORTED(test_file_store_corrupted_non_ordered_sequences) {
 }
 
 PORTED(test_file_store_index_cache_buf_tombstone_mismatch) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     open_empty(p, "");
     PLANT(p, 1, {1, "foo", "1"}, {2, "foo", "2"}, {3, "foo", "3"},
@@ -103,7 +99,7 @@ PORTED(test_file_store_index_cache_buf_tombstone_mismatch) {
 }
 
 PORTED(test_file_store_index_cache_buf_erase_msg_mismatch) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     open_empty(p, "");
     PLANT(p, 1, {1, "foo", "1"}, {2 | JS_SEQ_ERASED, "foo", "2"}, {3, "foo", "3"});
@@ -114,7 +110,7 @@ PORTED(test_file_store_index_cache_buf_erase_msg_mismatch) {
 }
 
 PORTED(test_file_store_corruption_sets_hbit_without_headers) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     open_empty(p, "");
     PLANT(p, 1, {1, "f", ""}, {2, "f", "abc"});
@@ -135,7 +131,7 @@ PORTED(test_file_store_corruption_sets_hbit_without_headers) {
 }
 
 PORTED(test_file_store_tombstones_of_earlier_blocks_alone) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     /* The highest tombstone tells where a stream without messages goes on. */
     open_empty(p, "");
@@ -148,7 +144,7 @@ PORTED(test_file_store_tombstones_of_earlier_blocks_alone) {
 }
 
 PORTED(test_file_store_no_panic_on_recover_ttl_with_corrupt_blocks) {
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     open_empty(p, "\"allow_msg_ttl\":true");
     PLANT(p, 1, {1, "foo", "1"}, {2, "foo", "2"}, {3, "foo", "3"});
@@ -166,7 +162,7 @@ PORTED(test_file_store_recover_full_state_detect_corrupt_state) {
     struct js_hash_key key;
     uint64_t sum;
 
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     pt_open(p, "", 0);
     pt_store_n(p, 10, "abc", "x");
@@ -188,7 +184,7 @@ PORTED(test_file_store_recover_full_state_detect_corrupt_state) {
 PORTED(test_file_store_meta) {
     char sum[17];
 
-    if (!is_plain(p))
+    if (!pt_is_plain(p))
         return;
     pt_open(p, "\"description\":\"for a test\"", 0);
     struct pt_kept inf = pt_keep_file(p, "meta.inf"), got = pt_keep_file(p, "meta.sum");

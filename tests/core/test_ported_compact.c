@@ -256,7 +256,9 @@ PORTED(test_file_store_compacting_blocks_on_sync) {
     long before = pt_file_size(p, "msgs/1.blk");
     assert_int_equal(js_stream_sync_blocks(p->stream), 0);
     assert_true(before >= 1000);
-    assert_true(pt_file_size(p, "msgs/1.blk") <= 100);
+    /* The form of a compressed block costs something. */
+    assert_true(pt_file_size(p, "msgs/1.blk") <=
+                (strcmp(p->perm->compression, "none") == 0 ? 100 : 150));
     PT_STATE(p, 2, 10, 11);
     pt_same_everywhere(p);
 }

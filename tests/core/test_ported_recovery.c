@@ -165,7 +165,7 @@ PORTED(test_file_store_corrupt_psim_on_disk) {
     pt_store(p, "foo.baz", "b");
     pt_close(p);
     struct pt_kept k = pt_keep_file(p, "msgs/index.db");
-    uint8_t *at = memmem(k.data, (size_t)k.len, "foo.bar", 7);
+    uint8_t *at = pt_is_plain(p) ? memmem(k.data, (size_t)k.len, "foo.bar", 7) : k.data + k.len / 2;
     assert_non_null(at);
     at[3] = 0xff;
     pt_put_back(p, "msgs/index.db", &k);
@@ -319,8 +319,10 @@ PORTED(test_file_store_bit_rot) {
         pt_store(p, "foo", "Hello World");
     pt_close(p);
     struct pt_kept k = pt_keep_file(p, "msgs/1.blk");
-    uint8_t *at = memmem(k.data + k.len / 2, (size_t)(k.len - k.len / 2), "World", 5);
-    assert_non_null(at);
+    /* "World" of one in the middle; ciphers change no place. */
+    size_t record = pt_record(3, 0, 11);
+    uint8_t *at = k.data + 61 * record - 8 - 5;
+    assert_true(!pt_is_plain(p) || memcmp(at, "World", 5) == 0);
     at[2] ^= 0xff;
     pt_put_back(p, "msgs/1.blk", &k);
     pt_reopen(p);
