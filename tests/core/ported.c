@@ -7,13 +7,18 @@
 /* What tests use, and nothing that a server says or is asked. */
 #define SUBJECTS ",\"no_ack\":true,\"subjects\":[\"*\",\"*.*\",\"foo.*.*\",\"kv.*.*\",\"a.*.*\"]"
 
-/* Where the streams of the permutation lie. */
-static const char *world;
+/* Where the streams of the permutation lie, and the account, which is named like the test: so servers can
+ * be given what all of them left, for keys depend on the account. */
+static const char *world, *account;
+
+const char *pt_account(void) {
+    return account;
+}
 
 const char *pt_path(const char *name) {
     static char path[300];
 
-    snprintf(path, sizeof path, "/s/jetstream/A/%s/S/%s", world, name);
+    snprintf(path, sizeof path, "/s/jetstream/%s/%s/S/%s", account, world, name);
     return path;
 }
 
@@ -49,9 +54,9 @@ void pt_make_config(struct pt *p, const char *rest) {
     make_config(p, rest, false);
 }
 
-static int kek(void *ctx, const char *account, const char *context, uint8_t ret[32]) {
+static int kek(void *ctx, const char *of, const char *context, uint8_t ret[32]) {
     (void)ctx;
-    return js_kek_derive("s3cr3t", 6, account, context, ret);
+    return js_kek_derive("s3cr3t", 6, of, context, ret);
 }
 
 static int open_store(struct pt *p) {
@@ -76,12 +81,12 @@ void pt_open(struct pt *p, const char *rest, uint64_t block_size) {
     make_config(p, rest, lz4);
     p->block_size = block_size;
     pt_must(p, open_store(p), "open");
-    int r = js_store_create_stream(p->store, "A", "S", p->config, why, sizeof why);
+    int r = js_store_create_stream(p->store, account, "S", p->config, why, sizeof why);
     if (r < 0)
         fail_msg("create %s: %s %s", p->config, js_err_name(r), why);
     if (lz4)
-        pt_must(p, js_store_recompress(p->store, "A", "S", "lz4", NULL, why, sizeof why), "lz4");
-    pt_must(p, js_store_get_stream(p->store, "A", "S", &p->stream), "get_stream");
+        pt_must(p, js_store_recompress(p->store, account, "S", "lz4", NULL, why, sizeof why), "lz4");
+    pt_must(p, js_store_get_stream(p->store, account, "S", &p->stream), "get_stream");
 }
 
 void pt_plant_config(struct pt *p, const char *rest) {
@@ -106,7 +111,7 @@ void pt_close(struct pt *p) {
 
 void pt_reopen(struct pt *p) {
     pt_must(p, open_store(p), "open");
-    pt_must(p, js_store_get_stream(p->store, "A", "S", &p->stream), "get_stream");
+    pt_must(p, js_store_get_stream(p->store, account, "S", &p->stream), "get_stream");
     /* Age and limits take out what came back because only index.db knew of it. */
     pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
 }
@@ -223,6 +228,7 @@ void pt_each(const char *name, void (*body)(struct pt *p)) {
         snprintf(text, sizeof text, "%s.%s", p.perm->cipher, p.perm->compression);
         if (!permutations[i].enabled || (only && !is(only, text)))
             continue;
+        account = name;
         world = is(p.perm->compression, "lz4") ? "jetfs" : "streams";
         begin(&p);
         body(&p);

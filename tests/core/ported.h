@@ -42,6 +42,8 @@ struct pt {
 int pt_must(struct pt *p, int r, const char *what);
 /* Bytes of messages can be seen in files, and files can be made by a test. */
 bool pt_is_plain(const struct pt *p);
+/* Of the stream. */
+const char *pt_account(void);
 /* Fills p->config. */
 void pt_make_config(struct pt *p, const char *rest);
 /* Runs a body once in each enabled permutation. */

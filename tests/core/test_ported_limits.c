@@ -380,8 +380,8 @@ PORTED(test_file_store_stream_delete_dir_not_empty) {
     assert_int_equal(rd_put(p->disk, pt_path("g"), "x", 1), 0);
     js_stream_unref(p->stream);
     p->stream = NULL;
-    assert_int_equal(js_store_delete_stream(p->store, "A", "S"), 0);
-    assert_int_equal(js_store_get_stream(p->store, "A", "S", &gone), JS_ERR_NO_STREAM);
+    assert_int_equal(js_store_delete_stream(p->store, pt_account(), "S"), 0);
+    assert_int_equal(js_store_get_stream(p->store, pt_account(), "S", &gone), JS_ERR_NO_STREAM);
     assert_false(pt_has_file(p, "meta.inf"));
     assert_false(pt_has_file(p, "g"));
 }

@@ -3,6 +3,9 @@
 """What the engine wrote in each of the ported tests, opened by real servers: the same state, the same
 messages, and no word of complaint; with index.db and without.
 
+Each test ran with every cipher and compression (tests/core/permutations.h); those that servers read are
+compared: all with index.db, two kinds also without it.
+
 usage: test_written.py JETFS PEERS PROGRAM...
    PROGRAM  a test that writes what it leaves to JETFS_EXPORT (tests/core/ported.h)
 
@@ -47,6 +50,9 @@ PLANTED = {
     "test_file_store_initial_first_seq": "first_seq in meta.inf: 2.10 purges at every start",
 }
 
+# Here the planted thing is plain, which servers do not take for theirs in an encrypted stream.
+PLANTED_PLAIN = {"test_file_store_restart_with_expire_and_locking_bug": "a plain meta.inf"}
+
 # These end with messages that limits, or the list of another replica, took out: by the format only
 # index.db tells of such removals. Without it the messages are back, for everybody.
 BACK = (
@@ -85,12 +91,15 @@ def export(programs, directory):
                                                     done.stdout.decode(errors="replace")))
 
 
-def reason_to_leave_out(jetfs, source, config):
+KEY = "s3cr3t"  # of tests/core/ported.c
+
+
+def reason_to_leave_out(jetfs, source, config, keys):
     if config.get("max_age") or config.get("allow_msg_ttl") or config.get("allow_msg_schedules"):
         return "time"
     if config.get("compression") not in (None, "none", "s2"):
         return "unknown"
-    if jetfs.json("info", "--json", source)["health"] != "ok":
+    if jetfs.json("info", "--json", source, *keys)["health"] != "ok":
         return "damage"
     return None
 
@@ -98,8 +107,8 @@ def reason_to_leave_out(jetfs, source, config):
 class Case:
     """What one test left: an account of the store that has all."""
 
-    def __init__(self, jetfs, store, account, name):
-        self.account, self.name = account, name
+    def __init__(self, jetfs, store, account, name, keys):
+        self.account, self.name, self.keys = account, name, keys
         self.test = name.split(".")[0]
         msgs = os.path.join(store, "jetstream", account, "streams", "S", "msgs")
         self.has_index = os.path.exists(os.path.join(msgs, "index.db"))
@@ -108,11 +117,11 @@ class Case:
         self.read(jetfs, source)
 
     def read(self, jetfs, source):
-        info = jetfs.json("info", "--json", source)
+        info = jetfs.json("info", "--json", source, *self.keys)
         self.state = {key: info[key] for key in ("messages", "bytes", "first_seq", "last_seq",
                                                  "deleted", "subjects")}
         self.state["last_time"] = golden.parse_time(info["last_time"]) if info["last_time"] else None
-        self.messages = {line["seq"]: line for line in jetfs.lines("dump", source)}
+        self.messages = {line["seq"]: line for line in jetfs.lines("dump", source, *self.keys)}
 
     def without_index(self, jetfs, store):
         """The case without index.db: the same, but for what only index.db told of."""
@@ -154,25 +163,29 @@ class Case:
         return message(seq, line["subject"], line["time"], line.get("hdrs"), data)
 
 
-def gather(jetfs, directory, store, tap):
-    """One store of all that was exported; the cases in it."""
+def gather(jetfs, directory, store, kind, keys, tap):
+    """One store of all that was exported of a kind ("aes.s2"); the cases in it."""
     cases = []
     for name in sorted(os.listdir(directory)):
-        stream = os.path.join(directory, name, "s", "jetstream", "A", "streams", "S")
-        if not os.path.exists(os.path.join(stream, "meta.inf")):
+        account = name.split(".")[0]
+        stream = os.path.join(directory, name, "s", "jetstream", account, "streams", "S")
+        if not name.endswith("." + kind) or not os.path.exists(os.path.join(stream, "meta.inf")):
             continue
-        account = "T%d" % len(cases)
         target = os.path.join(store, "jetstream", account, "streams", "S")
         shutil.copytree(stream, target)
-        with open(os.path.join(target, "meta.inf"), encoding="utf-8") as file:
+        # What is sealed has a plain brother.
+        plain = os.path.join(stream.replace("." + kind, ".none.none"), "meta.inf")
+        with open(plain, encoding="utf-8") as file:
             config = json.load(file)
-        left_out = reason_to_leave_out(jetfs, "%s/jetstream/%s:S" % (store, account), config)
-        left_out = PLANTED.get(name.split(".")[0]) or EXPECTED.get(left_out)
+        left_out = reason_to_leave_out(jetfs, "%s/jetstream/%s:S" % (store, account), config, keys)
+        left_out = PLANTED.get(account) or EXPECTED.get(left_out)
+        if keys:
+            left_out = left_out or PLANTED_PLAIN.get(account)
         if left_out:
             tap.note("%s is left out: %s" % (name, left_out))
             shutil.rmtree(os.path.join(store, "jetstream", account))
             continue
-        cases.append(Case(jetfs, store, account, name))
+        cases.append(Case(jetfs, store, account, name, keys))
     return cases
 
 
@@ -182,12 +195,12 @@ def misled(version, case, without):
     return version.startswith("2.10.") and without and case.blocks > 32
 
 
-def serve(tap, jetfs, version, binary, store, cases, without):
+def serve(tap, jetfs, version, binary, store, cases, without, options):
     with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
         copied = copy_store(store, tmp, without)
         if without:
             cases = [case.without_index(jetfs, copied) for case in cases]
-        with Server(binary, copied, accounts=[case.account for case in cases]) as server:
+        with Server(binary, copied, accounts=[case.account for case in cases], **options) as server:
             for case in cases:
                 limited = version.startswith("2.10.") and (without or not case.has_index)
                 what = "%s serves %s%s" % (version, case.name, " without index.db" if without else "")
@@ -196,22 +209,32 @@ def serve(tap, jetfs, version, binary, store, cases, without):
                     continue
                 tap.run(what, case.check, server, misled(version, case, without),
                         limited and case.test in COUNTED_WRONG)
-            tap.run("%s says nothing%s" % (version, " without index.db" if without else ""),
+            tap.run("%s says nothing of %s%s" % (version, cases[0].name.split(".", 1)[1],
+                                                 " without index.db" if without else ""),
                     equal, server.complaints(), [], "warnings")
 
 
 def run_written(tap, jetfs, peers, programs):
     """peers: {version: program}"""
     with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
-        store = os.path.join(tmp, "store")
+        key_file = os.path.join(tmp, "key")
+        with open(key_file, "w", encoding="ascii") as file:
+            file.write(KEY)
         exported = os.path.join(tmp, "exported")
         os.mkdir(exported)
         if not tap.run("the ported tests run", export, programs, exported):
             return
-        cases = gather(jetfs, exported, store, tap)
-        for version in VERSIONS:
-            for without in (False, True) if version in peers else ():
-                serve(tap, jetfs, version, peers[version], store, cases, without)
+        for cipher in ("none", "chacha", "aes"):
+            for compression in ("none", "s2"):
+                kind = "%s.%s" % (cipher, compression)
+                store = os.path.join(tmp, kind)
+                keys = [] if cipher == "none" else ["--key-file", key_file]
+                options = {} if cipher == "none" else {"key": KEY, "cipher": cipher}
+                cases = gather(jetfs, exported, store, kind, keys, tap)
+                for version in VERSIONS:
+                    for without in (False, True) if version in peers else ():
+                        if not without or kind in ("none.none", "aes.none"):
+                            serve(tap, jetfs, version, peers[version], store, cases, without, options)
 
 
 def main(argv):
