@@ -369,6 +369,7 @@ static int load(struct js_stream *s, bool scan) {
         r = js_stream_load_index(s, n.list, n.count);
     if (r == 0)
         r = decide_index(s, &use);
+    s->index_spoke = use.speaks && !use.cut;
     if (r == 0 && !scan && use.speaks && !use.cut)
         r = js_unread_add(s, n.list, n.count, &skip);
     if (r == 0 && skip == 0)
