@@ -29,6 +29,9 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     }
     if (m->hdr_len > JS_MAX_HEADER)
         return JS_ERR_MSG_TOO_LARGE;
+    /* The bits above mean something else. */
+    if (s->last_seq >= JS_SEQ_MASK)
+        return JS_ERR_TOO_BIG;
     if (!raw && c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
         return JS_ERR_MSG_TOO_LARGE;
     *ret_len = js_record_size(m->subject_len, m->hdr_len, m->data_len);

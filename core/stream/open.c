@@ -346,7 +346,8 @@ static int read_blocks(struct js_stream *s, const struct index_use *use, struct 
         r = js_stream_apply_tombs(s, &tombs);
     if (r == 0 && described)
         r = js_unread_check(s);
-    if (r == 0 && !s->index_fresh)
+    /* The configuration may have been changed after a fresh index was written. */
+    if (r == 0 && (!s->index_fresh || js_stream_over_totals(s)))
         r = js_stream_limit_loaded(s);
     js_free(s->env, tombs.list);
     return r;

@@ -118,9 +118,9 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
             continue;
         }
         const struct js_block *newest = s->blocks[s->num_blocks - 1];
-        if (b->pos_last >= s->last_seq && newest->pos_last < s->last_seq &&
+        if (b->pos_last >= s->last_seq && newest->rec_last < s->last_seq &&
             newest->tomb_last < s->last_seq) {
-            /* Only this block tells where the sequences stand. */
+            /* Of the files only this one tells where the sequences stand. */
             int r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
             if (r < 0)
                 return r;

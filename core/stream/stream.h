@@ -403,6 +403,8 @@ struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
 int js_stream_limit_loaded(struct js_stream *stream);
 /* True if js_stream_limit_loaded would take something out. */
 bool js_stream_over_limits(const struct js_stream *stream);
+/* The same without a look at every subject. */
+bool js_stream_over_totals(const struct js_stream *stream);
 
 /* ---- refresh.c: lock held for writing ---------------------------------------------------------- */
 

@@ -94,6 +94,11 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
         return 0;
     if (number == s->index->last_block)
         memcpy(b->last_sum, s->index->last_sum, 8);
+    /* What lies between may be in blocks that the index does not list, for they hold tombstones alone. */
+    if (s->num_blocks > 1 && e->first_seq > b->search_first) {
+        b->search_first = e->first_seq;
+        b->tomb_top = b->search_first - 1;
+    }
     cold->first = e->first_seq;
     cold->upto = e->last_seq;
     js_seqset_done(&cold->deleted);

@@ -387,7 +387,7 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
     js_record_encode(w->buf.data + w->buf.len, m->ret_seq, m->ret_time, m->subject, m->subject_len,
                      m->hdr, m->hdr_len, m->data, m->data_len, &b->hash_key);
     grew(w, len);
-    s->last_seq = b->pos_last = m->ret_seq;
+    s->last_seq = b->pos_last = b->rec_last = m->ret_seq;
     s->last_time = b->pos_last_time = m->ret_time;
     if (s->msgs == 1 && s->lost == 0) {
         s->first_seq = m->ret_seq;
