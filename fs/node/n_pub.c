@@ -2,8 +2,8 @@
 /*
  * pub/<subject>: every line that is written becomes a message, during write(2), which so reports
  * what went wrong: a failure in the middle gives the count of bytes that belong to stored lines,
- * and the next write the error. With full=block a write to a full stream is parked until there is room. What stands behind the last line feed is published by the opener's
- * close.
+ * and the next write the error. With full=block a write to a full stream is parked until there is
+ * room. What stands behind the last line feed is published by the opener's close.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -98,8 +98,9 @@ int jf_msg_getxattr(const struct jf_ref *ref, const char *name, char **ret_value
     if (strcmp(name, "stream") == 0)
         return give(strdup(ref->stream->name), strlen(ref->stream->name), ret_value, ret_len);
     if (strcmp(name, "duplicate") == 0)
-        return jf_stage_is_duplicate(ref->stream, ref->seq) ? give(strdup("true"), 4, ret_value, ret_len)
-                                                            : -ENODATA;
+        return jf_stage_is_duplicate(ref->stream, ref->seq)
+                   ? give(strdup("true"), 4, ret_value, ret_len)
+                   : -ENODATA;
     if (strcmp(name, "damage") == 0) {
         r = js_stream_damage(stream, ref->seq, text, sizeof(text));
         return r < 0 ? -ENODATA : give(strdup(text), strlen(text), ret_value, ret_len);

@@ -181,9 +181,43 @@ def servers_in_ours(jetfs, binary):
             equal(server.complaints(), [], "warnings")
 
 
+# What is read, but not written: the field that the refusal names, and one message.
+NOT_WRITTEN = {"allow_msg_counter": ({"allow_msg_counter": True}, header(Incr="5"), b'{"val":"5"}'),
+               "allow_atomic": ({"allow_atomic": True}, header(Batch_Id="b", Batch_Sequence=1,
+                                                               Batch_Commit=1), b"one"),
+               "subject_transform": ({"subject_transform": {"src": "n.>", "dest": "moved.>"}}, b"",
+                                     b"one")}
+
+
+def not_written(jetfs, binary):
+    """Streams of kinds that are not built: a server's are read, and nobody writes to them or makes one."""
+    with tempfile.TemporaryDirectory(prefix="jetfs-timed.") as tmp:
+        for field, (config, head, data) in NOT_WRITTEN.items():
+            store = os.path.join(tmp, field)
+            with Server(binary, store) as server, server.client() as client:
+                client.create_stream(dict(config, name="N", subjects=["n.>"], storage="file",
+                                          num_replicas=1))
+                client.js_publish("n.a", b"" if "counter" in field else data, head)
+                want = from_server(client, "N")
+            equal([m["data"] for m in want], [data], "what is there")
+            compare_messages(from_jetfs(jetfs, store, "N"), want, "jetfs' messages")
+            jetfs.need("verify", store)
+            code, _, text = jetfs.run("pub", store + ":N", "n.b", stdin=b"x")
+            check(code == 1 and field in text, "pub ended with %d: %s" % (code, text))
+            code, _, text = jetfs.run("rm", store + ":N", "1")
+            check(code == 1 and field in text, "rm ended with %d: %s" % (code, text))
+            path = os.path.join(tmp, "config")
+            with open(path, "w", encoding="ascii") as file:
+                json.dump(dict(config, subjects=["o.>"]), file)
+            code, _, text = jetfs.run("stream", "add", store + ":O", "--config", path)
+            check(code == 1 and field in text, "stream add ended with %d: %s" % (code, text))
+            compare_messages(from_jetfs(jetfs, store, "N"), want, "jetfs' messages afterwards")
+
+
 def run_timed(tap, jetfs, peers, missing):
     if VERSION not in peers:
         return
+    tap.run("what jetfs cannot write is only read", not_written, jetfs, peers[VERSION])
     if missing:
         tap.skip("TTLs and schedules of a mount", missing)
         return
