@@ -231,6 +231,8 @@ static int setxattr_file(const struct jf_ref *ref, const char *name, const char 
         }
     } else if (strcmp(name, "user.nats.msgid") == 0) {
         r = set_header(s, "Nats-Msg-Id", value, len);
+    } else if (strcmp(name, "user.nats.expect_last_seq") == 0) {
+        r = set_header(s, "Nats-Expected-Last-Sequence", value, len);
     } else if (strncmp(name, "user.nats.hdr.", 14) == 0) {
         r = set_header(s, name + 14, value, len);
     }
