@@ -39,7 +39,9 @@ struct jf_stage {
     char *name;              /* NULL: no name any more */
     js_time_t receipt_until; /* monotonic; 0 = not a receipt */
     unsigned refs;
-    struct jf_stage *next;
+    struct jf_stage *prev, *next;   /* by id */
+    struct jf_stage *older, *newer; /* receipts */
+    struct jf_stage *chain;         /* names of the same bucket */
 };
 
 /* A name like .x, x~, x.tmp, x.part or x.swp: committed when it is renamed to another. */
