@@ -514,6 +514,9 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     if (len == JS_LEN_DAMAGED)
         return JS_ERR_BAD_MSG;
     int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
+    /* Another process took the block away since its slots were made: the directory tells what is left. */
+    if (r == JS_ERR_STALE && at->bare && at->block->cold && at->block->cold->unread)
+        return JS_NEED_SCAN;
     if (r < 0)
         return r;
     r = take_view(at, e, p, ret_msg, &walk);
@@ -523,7 +526,7 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     }
     /* Iterators look ahead by themselves. */
     if (walk != JS_WALK_INSIDE && !whole_block)
-        js_walk_on(s, at->index, walk);
+        js_walk_on(s, at->index, walk, at->bare);
     return 0;
 }
 
