@@ -117,7 +117,8 @@ struct rewrite {
     const struct js_rewrite *how;
     struct js_scan scan;
     struct js_buf plain;
-    js_seq_t tomb_top, tomb_last, rec_last;
+    js_seq_t tomb_top, tomb_last, rec_last, rec_first;
+    js_seq_t oldest; /* tombstones for older messages are of no use */
     uint32_t *offs; /* new offset by slot; b->slots only */
     uint8_t last_sum[8];
 };
@@ -145,14 +146,14 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
         /* The record it names is lost; its sequence may be given out again. */
         if (how->quarantine && seq > rw->s->last_seq)
             return 0;
-        if (how->drop_dead && !(seq >= rw->s->first_seq && seq < rw->b->search_first) &&
+        if (how->drop_dead && !(seq >= rw->oldest && seq < rw->b->search_first) &&
             seq != rw->s->last_seq)
             return 0;
         if (seq < rw->b->search_first && seq > rw->tomb_top)
             rw->tomb_top = seq;
         if (seq > rw->tomb_last)
             rw->tomb_last = seq;
-    } else if ((sr->seq & JS_SEQ_ERASED) || !still_lives(rw, seq, &slot)) {
+    } else if ((sr->seq & JS_SEQ_ERASED) || seq < how->below || !still_lives(rw, seq, &slot)) {
         if (how->drop_dead && seq != rw->s->last_seq)
             return 0;
     }
@@ -192,6 +193,8 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     memcpy(rw->last_sum, p + sr->len - 8, 8);
     if (!(sr->seq & JS_SEQ_TOMBSTONE) && seq > rw->rec_last)
         rw->rec_last = seq;
+    if (!(sr->seq & JS_SEQ_TOMBSTONE) && rw->rec_first == 0)
+        rw->rec_first = seq;
     if (slot != JS_NO_SLOT && rw->offs)
         rw->offs[slot] = off;
     return 0;
@@ -259,6 +262,7 @@ static void adopt(struct rewrite *rw, uint64_t file_size, char compression) {
     b->tomb_top = rw->tomb_top;
     b->tomb_last = rw->tomb_last;
     b->rec_last = rw->rec_last;
+    b->rec_first = rw->rec_first;
     b->compacted_bytes = b->bytes;
     for (uint32_t k = 0; b->slots && k < b->slots->count; k++)
         if (js_slot_live(b->slots, k))
@@ -278,11 +282,18 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     bool replaced = false;
 
     js_scan_init(&rw.scan, s->env);
-    int r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
+    /* What is dead here may be all that shows the end of the sequences until newer blocks are on disk. */
+    int r = how->drop_dead && s->writer && index + 1 < s->num_blocks
+                ? js_writer_sync_locked(s, s->writer)
+                : 0;
+    /* Files that are about to go may still be there after a crash. */
+    rw.oldest = js_graves_pending(s) ? 0 : js_stream_oldest_record(s);
+    if (r == 0)
+        r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
         r = rw.scan.verdict == JS_SCAN_UNREADABLE ? rw.scan.error : JS_ERR_CORRUPT;
     if (r == 0 && rw.b->slots) {
-        rw.offs = js_realloc_array(s->env, NULL, rw.b->slots->count + 1, sizeof *rw.offs);
+        rw.offs = js_calloc(s->env, rw.b->slots->count + 1, sizeof *rw.offs);
         r = rw.offs ? 0 : JS_ERR_NOMEM;
     }
     if (r == 0)
@@ -293,6 +304,9 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = add_tombs(&rw);
     if (r == 0)
         r = js_block_encode(s, &rw.plain, how->compression, key, &out);
+    /* An index from before what is dead now was removed would take it for lost. */
+    if (r == 0 && how->drop_dead && s->writer && s->writer->changed)
+        (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
     if (r == 0)
         r = replace_file(s, rw.b, &out, how->quarantine, &replaced);
     if (replaced) {
@@ -330,6 +344,21 @@ static void sum_slots(struct js_block *b) {
     }
 }
 
+/* Its sequences begin with its first record, or (of tombstones alone) where the next block's do: so all
+ * tombstones before that are known to be for earlier blocks. */
+static void raise_first(struct js_stream *s, size_t index, const struct js_scan *scan) {
+    js_seq_t next = index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : s->last_seq + 1;
+    js_seq_t first = next;
+
+    for (size_t i = 0; i < scan->count; i++)
+        if (!(scan->recs[i].seq & JS_SEQ_TOMBSTONE)) {
+            first = scan->recs[i].seq & JS_SEQ_ERASED ? 0 : scan->recs[i].seq;
+            break;
+        }
+    if (index && first > s->blocks[index]->search_first && first <= next)
+        s->blocks[index]->search_first = first;
+}
+
 int js_block_look(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
     struct js_block_key *key = NULL;
@@ -350,13 +379,16 @@ int js_block_look(struct js_stream *s, size_t index) {
         b->compressed = scan.compressed;
         b->file_size = scan.file_size;
         b->raw_size = b->good_size = scan.data.len;
-        b->tomb_top = b->tomb_last = b->rec_last = 0;
+        b->tomb_top = b->tomb_last = b->rec_last = b->rec_first = 0;
+        raise_first(s, index, &scan);
         for (size_t i = 0; i < scan.count; i++) {
             js_seq_t seq = scan.recs[i].seq & JS_SEQ_MASK;
             if (scan.recs[i].seq & JS_SEQ_TOMBSTONE)
                 js_block_note_tomb(b, seq);
             else if (seq > b->rec_last)
                 b->rec_last = seq;
+            if (!(scan.recs[i].seq & JS_SEQ_TOMBSTONE) && b->rec_first == 0)
+                b->rec_first = seq;
         }
         memset(b->last_sum, 0, 8);
         if (scan.count)

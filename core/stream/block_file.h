@@ -21,6 +21,7 @@ struct js_rewrite {
     bool drop_dead;        /* only live messages stay, and the tombstones that are needed */
     bool cut;              /* nothing above cut_seq stays */
     js_seq_t cut_seq;
+    js_seq_t below;        /* nothing older stays: the caller takes it out of the index next; 0 = none */
     js_seq_t erase;        /* this message's record becomes an erased one; 0 = none */
     const struct js_tomb *tombs; /* added at the end */
     size_t num_tombs;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rewriting blocks in which little is live, and the periodic look for them. */
+#include "core/base/limits.h"
 #include "core/stream/block_file.h"
 #include "core/stream/remove.h"
 
@@ -55,6 +56,18 @@ static int pass(struct js_stream *s, struct js_writer *w, enum pass_kind kind,
     return r;
 }
 
+int js_tidy_empty(struct js_stream *s, struct js_writer *w) {
+    struct js_gone gone = {0};
+
+    if (s->msgs || s->lost || s->backing_up || s->num_blocks == 0 ||
+        s->blocks[s->num_blocks - 1]->raw_size <= JS_MIN_RECORD)
+        return 0;
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (s->blocks[i]->unreadable || s->blocks[i]->odd)
+            return 0;
+    return js_purge_all(s, w, &gone);
+}
+
 static int run_pass(struct js_stream *stream, enum pass_kind kind, uint64_t *ret_freed) {
     struct js_writer *w;
     uint64_t freed = 0;
@@ -65,6 +78,8 @@ static int run_pass(struct js_stream *stream, enum pass_kind kind, uint64_t *ret
         r = js_stream_scan_locked(stream);
     if (r == 0)
         r = pass(stream, w, kind, &freed);
+    if (r == 0 && w->changed && kind != PASS_COMPRESS)
+        r = js_tidy_empty(stream, w);
     if (r == 0 && kind != PASS_COMPRESS)
         r = js_writer_sync_locked(stream, w);
     if (r == 0 && w->changed && kind != PASS_COMPRESS)

@@ -31,7 +31,9 @@ static int erase(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct 
     if (r == 0 && w->block == s->blocks[index])
         r = js_writer_release(s, w);
     if (r == 0)
-        r = js_block_warm(s, index) ? JS_ERR_STALE : 0;
+        r = js_block_warm(s, index);
+    if (r == JS_NEED_SCAN)
+        r = JS_ERR_STALE;
     if (r < 0)
         return r;
     /* The tombstone is on disk: the message is gone whatever becomes of its bytes. */

@@ -17,6 +17,18 @@ static size_t block_index(const struct js_stream *s, js_seq_t seq) {
     return lo ? lo - 1 : s->num_blocks;
 }
 
+js_seq_t js_stream_oldest_record(const struct js_stream *s) {
+    for (size_t i = 0; i < s->num_blocks; i++) {
+        const struct js_block *b = s->blocks[i];
+        /* Nobody has looked, or could. */
+        if (b->unreadable || b->odd || (b->cold && b->cold->unread))
+            return b->search_first;
+        if (b->rec_first)
+            return b->rec_first < s->first_seq ? b->rec_first : s->first_seq;
+    }
+    return s->first_seq;
+}
+
 struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq,
                                     size_t *ret_index) {
     size_t i = block_index(stream, seq);

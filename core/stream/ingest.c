@@ -37,6 +37,7 @@ struct ingest {
     uint64_t hurt_off, hurt_len;
     uint64_t hurt_capacity; /* how many records the damaged stretches could have held */
     js_seq_t hint;
+    js_seq_t hurt_tomb; /* the largest tombstone before the first stretch */
     enum js_damage_kind hurt_kind;
     const char *what;
     /* of the next records, by index modulo JS_AHEAD: hashes and probable ids of their subjects */
@@ -122,6 +123,8 @@ int js_stream_add_known(struct js_stream *s, struct js_block *b, const struct js
         b->reach_time = rec->time;
     if (b->first_pos == 0)
         b->first_pos = rec->seq;
+    if (b->rec_first == 0)
+        b->rec_first = rec->seq;
     s->msgs++;
     s->bytes += rec->len;
     return 0;
@@ -289,6 +292,9 @@ static int settle_gap(struct ingest *in, js_seq_t next, bool at_end) {
         if (lo <= hi)
             r = mark_lost(in, lo, hi, UINT64_MAX, &p);
     } else if (in->hurt && p.verdict != JS_HEALTH_TORN_TAIL) {
+        /* What was removed before the stretch began had been given out. */
+        if (lo <= in->hurt_tomb)
+            lo = in->hurt_tomb + 1;
         if (at_end && next == 0 && prior->upto > lo)
             hi = prior->upto;
         uint64_t open = hi >= lo ? count_open(prior, lo, hi, in->hurt_capacity) : 0;
@@ -338,6 +344,7 @@ static int note_damage(struct ingest *in, size_t i) {
         }
         if (!in->hurt) {
             in->hurt_off = d->off;
+            in->hurt_tomb = in->tomb_seq;
             in->hint = d->hint;
             in->hurt_kind = d->kind;
             in->what = d->what;
@@ -444,6 +451,8 @@ static int take_record(struct ingest *in, size_t i) {
         return 0;
     if (seq > in->b->rec_last)
         in->b->rec_last = seq;
+    if (in->b->rec_first == 0)
+        in->b->rec_first = seq;
     if (seq <= in->below) {
         in->repeats = in->repeats || !(sr->seq & JS_SEQ_ERASED);
         return 0;
@@ -471,7 +480,8 @@ static void set_position(struct ingest *in) {
         b->pos_last = prior->last;
         b->pos_last_time = prior->last_time;
     }
-    if (b->pos_last == 0) {
+    /* What was removed had been given out, also when its record is lost. */
+    if (in->tomb_seq > b->pos_last) {
         b->pos_last = in->tomb_seq;
         b->pos_last_time = in->tomb_time;
     }
@@ -574,6 +584,26 @@ static void look_nearer(struct ingest *in, size_t i) {
     __builtin_prefetch(&b->slots->at[last - b->slots->base].len);
 }
 
+/* Blocks that an index does not list have no say in where the next one begins, but their sequences are
+ * not this block's. */
+static void raise_first(struct ingest *in) {
+    js_seq_t first = 0;
+
+    if (in->s->num_blocks < 2 || in->scan->num_damages)
+        return;
+    for (size_t i = 0; i < in->scan->count && !first; i++)
+        if (!(in->scan->recs[i].seq & JS_SEQ_TOMBSTONE)) {
+            first = in->scan->recs[i].seq;
+            break;
+        }
+    if (first & JS_SEQ_ERASED || first <= in->b->search_first)
+        return;
+    if (in->prior->first && in->prior->first < first)
+        first = in->prior->first;
+    if (first > in->b->search_first)
+        in->b->search_first = first;
+}
+
 int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_key *key,
                      const struct js_block_prior *prior, js_seq_t next_first,
                      struct js_tombs *tombs) {
@@ -590,8 +620,10 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     in.b->file_size = scan->file_size;
     in.b->raw_size = scan->data.len;
     in.b->odd = scan->num_damages || scan->verdict != JS_SCAN_OK;
+    in.b->uncounted = JS_COUNTED_TTLS | JS_COUNTED_SCHEDULES;
     if (scan->verdict != JS_SCAN_OK)
         return ingest_unreadable(&in, next_first);
+    raise_first(&in);
     int room = js_slots_reserve(in.b->slots, s->env, scan->count);
     if (room < 0)
         return room;

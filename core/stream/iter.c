@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ordered reading. An iterator keeps the cache's copy of the block it is in, so that messages of one
- * block cost one lookup each and no copy. */
+/* Ordered reading. An iterator keeps the cache's copy of the block it is in, so that messages of
+ * one block cost one lookup each and no copy. */
 #include "core/stream/readahead.h"
 #include "core/stream/stream.h"
 
@@ -14,8 +14,8 @@ struct js_iter {
     struct js_filter filter;
     char **patterns; /* owned */
     char *subtree;
-    struct js_msg current; /* owner: what the last view borrows */
-    unsigned blocks;       /* taken whole, one after another */
+    struct js_msg current;      /* owner: what the last view borrows */
+    unsigned blocks;            /* taken whole, one after another */
     struct js_readahead *ahead; /* NULL until it pays */
 };
 
@@ -103,8 +103,8 @@ static void read_ahead(struct js_iter *iter, size_t block) {
 }
 
 /* Takes the first message with sequence >= from; it stays borrowed from iter->current, whose old
- * owner is given to the caller to release. may_settle: SETTLE when another block is needed, which the
- * thread that reads ahead may be reading just now. lock held. */
+ * owner is given to the caller to release. may_settle: SETTLE when another block is needed, which
+ * the thread that reads ahead may be reading just now. lock held. */
 static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, struct js_place *at,
                       struct js_cached **ret_old, struct js_msg *ret_msg) {
     struct js_stream *s = iter->stream;
@@ -121,7 +121,7 @@ static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, stru
         /* A sparse filter reads records, a dense one whole blocks. */
         bool whole = iter->matcher.all || seq == from || from + 64 > seq;
         r = js_stream_slot_msg(s, at, whole, &msg);
-        if (r != 0) {
+        if (r < 0) {
             if (r == JS_ERR_BAD_MSG)
                 *ret_msg = (struct js_msg){.seq = seq};
             return r;
@@ -190,13 +190,16 @@ static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
 
 int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
                        struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
-    int r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
+    int r, tries = 0;
 
-    if (r == JS_NEED_SCAN) {
-        r = js_stream_scan(iter->stream);
-        if (r == 0)
-            r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
-    }
+    do {
+        r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
+        if (r == JS_NEED_SCAN) {
+            r = js_stream_scan(iter->stream);
+            if (r == 0)
+                r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
+        }
+    } while (js_stream_reread(iter->stream, r, &tries));
     return r;
 }
 

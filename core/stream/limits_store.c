@@ -21,6 +21,13 @@ int js_limits_check(struct js_stream *s, uint32_t sid, uint32_t len, bool rollup
             return 0;
         }
         int r = js_stream_first_of(s, sid, &at);
+        if (r == JS_NEED_SCAN) {
+            /* index.db was wrong about a block. */
+            js_place_done(s, &at);
+            r = js_stream_scan_locked(s);
+            if (r == 0)
+                r = js_stream_first_of(s, sid, &at);
+        }
         if (r == 1) {
             replaces = true;
             old_len = js_place_len(&at);

@@ -27,12 +27,13 @@ static int find_slot(struct js_stream *s, js_seq_t seq, struct js_place *at) {
     return r == 0 ? absent(s, seq) : r;
 }
 
-/* Gives the lock back; true when index.db was wrong and the blocks were read now: ask again. */
-static bool again(struct js_stream *s, struct js_place *at, int *r) {
+/* Gives the lock back; true when the blocks were read now, because index.db was wrong or others
+ * changed them: ask again. */
+static bool again(struct js_stream *s, struct js_place *at, int *r, int *tries) {
     js_place_done(s, at);
     pthread_rwlock_unlock(&s->lock);
     if (*r != JS_NEED_SCAN)
-        return false;
+        return js_stream_reread(s, *r, tries);
     *r = js_stream_scan(s);
     return *r == 0;
 }
@@ -48,12 +49,12 @@ static int load(struct js_stream *s, js_seq_t seq, struct js_place *at, struct j
 
 int js_stream_load_msg(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg) {
     struct js_place at = {.bare = true};
-    int r;
+    int r, tries = 0;
 
     do {
         pthread_rwlock_rdlock(&stream->lock);
         r = load(stream, seq ? seq : stream->first_seq, &at, ret_msg);
-    } while (again(stream, &at, &r));
+    } while (again(stream, &at, &r, &tries));
     return r;
 }
 
@@ -99,18 +100,21 @@ int js_stream_load_last_msg(struct js_stream *stream, const char *subject, size_
     const char *const patterns[] = {copy};
     struct js_filter filter = {.patterns = patterns, .count = 1};
     js_matcher_init(&m, stream, all ? NULL : &filter);
-    int r = js_stream_lock_matched_unread(stream, &m);
-    if (r == 0) {
-        r = find_last(stream, &m, ret_msg);
-        pthread_rwlock_unlock(&stream->lock);
-    }
-    if (r == JS_NEED_SCAN) {
-        r = js_stream_lock_matched(stream, &m);
+    int r, tries = 0;
+    do {
+        r = js_stream_lock_matched_unread(stream, &m);
         if (r == 0) {
             r = find_last(stream, &m, ret_msg);
             pthread_rwlock_unlock(&stream->lock);
         }
-    }
+        if (r == JS_NEED_SCAN) {
+            r = js_stream_lock_matched(stream, &m);
+            if (r == 0) {
+                r = find_last(stream, &m, ret_msg);
+                pthread_rwlock_unlock(&stream->lock);
+            }
+        }
+    } while (js_stream_reread(stream, r, &tries));
     if (r >= 0)
         r = r == 1 ? 0 : JS_ERR_MSG_NOT_FOUND;
     js_matcher_done(&m);
@@ -157,35 +161,34 @@ static int fill_stat(struct js_stream *s, const struct js_place *at, struct js_m
 
 int js_stream_stat_msg(struct js_stream *stream, js_seq_t seq, struct js_msg_stat *ret_stat) {
     struct js_place at = {0};
-    int r;
+    int r, tries = 0;
 
     do {
         pthread_rwlock_rdlock(&stream->lock);
         r = find_slot(stream, seq, &at);
         if (r == 0)
             r = fill_stat(stream, &at, ret_stat);
-    } while (again(stream, &at, &r));
+    } while (again(stream, &at, &r, &tries));
     return r;
 }
 
 int js_stream_subject_for_seq(struct js_stream *stream, js_seq_t seq, char *buf, size_t size,
                               size_t *ret_len) {
     struct js_place at = {0};
-    int r;
+    int r, tries = 0;
 
     do {
         pthread_rwlock_rdlock(&stream->lock);
         r = js_stream_slot_at(stream, seq, &at);
         if (r == 1 && js_place_len(&at) != JS_LEN_DAMAGED) {
-            const struct js_subject_line *line =
-                &stream->subjects.lines[at.slots->sid[at.slot]];
+            const struct js_subject_line *line = &stream->subjects.lines[at.slots->sid[at.slot]];
             memcpy(buf, js_subject_name(line), line->len < size ? line->len : size);
             *ret_len = line->len;
             r = 0;
         } else if (r == 0 || r == 1) {
             r = JS_ERR_MSG_NOT_FOUND;
         }
-    } while (again(stream, &at, &r));
+    } while (again(stream, &at, &r, &tries));
     return r;
 }
 
@@ -232,7 +235,7 @@ static size_t block_by_time(const struct js_stream *s, js_time_t t) {
     return lo;
 }
 
-int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret_seq) {
+static int find_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret_seq) {
     struct js_place at = {0};
     int r = js_stream_lock_scanned(stream);
 
@@ -255,5 +258,14 @@ int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret
     pthread_rwlock_unlock(&stream->lock);
     if (r == 0)
         *ret_seq = found;
+    return r;
+}
+
+int js_stream_seq_from_time(struct js_stream *stream, js_time_t t, js_seq_t *ret_seq) {
+    int r, tries = 0;
+
+    do
+        r = find_from_time(stream, t, ret_seq);
+    while (js_stream_reread(stream, r, &tries));
     return r;
 }

@@ -113,14 +113,17 @@ static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t sta
 static int load_directed(struct js_stream *stream, const struct js_filter *filter, js_seq_t start,
                          bool backward, struct js_msg *ret_msg) {
     struct js_matcher m;
+    int r, tries = 0;
 
     js_matcher_init(&m, stream, filter);
-    int r = try_load(stream, &m, start, backward, ret_msg);
-    if (r == JS_NEED_SCAN) {
-        r = js_stream_scan(stream);
-        if (r == 0)
-            r = try_load(stream, &m, start, backward, ret_msg);
-    }
+    do {
+        r = try_load(stream, &m, start, backward, ret_msg);
+        if (r == JS_NEED_SCAN) {
+            r = js_stream_scan(stream);
+            if (r == 0)
+                r = try_load(stream, &m, start, backward, ret_msg);
+        }
+    } while (js_stream_reread(stream, r, &tries));
     js_matcher_done(&m);
     return r;
 }

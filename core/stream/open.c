@@ -9,8 +9,8 @@
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
 #include "core/stream/scan_pool.h"
-#include "core/stream/writer.h"
 #include "core/stream/unread.h"
+#include "core/stream/writer.h"
 
 struct numbers {
     const struct js_env *env;
@@ -346,7 +346,8 @@ static int read_blocks(struct js_stream *s, const struct index_use *use, struct 
         r = js_stream_apply_tombs(s, &tombs);
     if (r == 0 && described)
         r = js_unread_check(s);
-    if (r == 0 && !s->index_fresh)
+    /* The configuration may have been changed after a fresh index was written. */
+    if (r == 0 && (!s->index_fresh || js_stream_over_totals(s)))
         r = js_stream_limit_loaded(s);
     js_free(s->env, tombs.list);
     return r;
@@ -369,6 +370,7 @@ static int load(struct js_stream *s, bool scan) {
         r = js_stream_load_index(s, n.list, n.count);
     if (r == 0)
         r = decide_index(s, &use);
+    s->index_spoke = use.speaks && !use.cut;
     if (r == 0 && !scan && use.speaks && !use.cut)
         r = js_unread_add(s, n.list, n.count, &skip);
     if (r == 0 && skip == 0)
@@ -387,7 +389,7 @@ out:
     return r;
 }
 
-int js_stream_load(struct js_stream *s, bool scan) {
+static int load_trusting(struct js_stream *s, bool scan) {
     int r = load(s, scan || s->scan_all);
 
     if (r != JS_NEED_SCAN)
@@ -395,6 +397,36 @@ int js_stream_load(struct js_stream *s, bool scan) {
     /* index.db is not what it seemed to be. */
     js_stream_unload(s, true);
     return load(s, true);
+}
+
+static bool lacks_blocks(const struct js_stream *s) {
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (s->blocks[i]->missing)
+            return true;
+    return false;
+}
+
+/* When the directory of the messages last changed; 0: that cannot be told. */
+static js_time_t msgs_changed(struct js_stream *s) {
+    struct stat st;
+
+    if (s->files.backup || js_files_stat(&s->files, s->files.msgs_name, &st) < 0)
+        return 0;
+    return (js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+int js_stream_load(struct js_stream *s, bool scan) {
+    int r;
+
+    for (int tries = 0;; tries++) {
+        js_time_t before = msgs_changed(s);
+        r = load_trusting(s, scan);
+        /* Whoever writes the directory may have removed a block after it was listed. */
+        bool raced = r == JS_ERR_STALE || (r == 0 && lacks_blocks(s));
+        if (tries == JS_REREADS || !raced || msgs_changed(s) == before)
+            return r;
+        js_stream_unload(s, true);
+    }
 }
 
 int js_stream_scan_locked(struct js_stream *s) {

@@ -143,7 +143,8 @@ static int load(struct js_stream *s, struct js_block *b, const struct js_subject
     struct js_record rec;
     struct js_cached *e;
     const uint8_t *p;
-    int r = js_stream_block_part(s, b, found->off, found->len, &e, &p);
+    /* What was walked is plain; what else is known of the block others may be finding out now. */
+    int r = js_stream_plain_part(s, b, found->off, found->len, &e, &p);
 
     if (r < 0)
         return js_is_shortage(r) ? r : JS_NEED_SCAN;

@@ -76,12 +76,15 @@ static int clear_leftovers(struct js_stream *s) {
     return r < 0 ? r : 0;
 }
 
+static bool needs_mending(const struct js_block *b) {
+    return !b->missing && !(b->cold && b->cold->unread) && (b->odd || b->good_size != b->raw_size);
+}
+
 /* Damaged and torn blocks: the file goes to quarantine, its good records stay. */
 static int mend_blocks(struct js_stream *s, bool *ret_mended) {
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
-        if (b->missing || (b->cold && b->cold->unread) ||
-            (!b->odd && b->good_size == b->raw_size))
+        if (!needs_mending(b))
             continue;
         bool newest = i + 1 == s->num_blocks;
         struct js_rewrite how = {.quarantine = true,
@@ -155,6 +158,16 @@ static int write_position(struct js_stream *s, struct js_writer *w) {
     return r;
 }
 
+/* Damage may be all that shows how far the sequences went: before it leaves the block, a record tells. */
+static int write_position_first(struct js_stream *s, struct js_writer *w) {
+    bool needed = false;
+
+    for (size_t i = 0; i < s->num_blocks && !needed; i++)
+        needed = needs_mending(s->blocks[i]);
+    int r = needed ? write_position(s, w) : 0;
+    return r == 0 && needed ? js_writer_release(s, w) : r;
+}
+
 int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     js_seq_t last = s->last_seq;
     js_time_t last_time = s->last_time;
@@ -175,6 +188,8 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     }
     if (r == 0 && s->files.msgs_fd >= 0)
         r = clear_leftovers(s);
+    if (r == 0)
+        r = write_position_first(s, w);
     if (r == 0)
         r = mend_blocks(s, &mended);
     if (r == 0 && mended) {

@@ -149,14 +149,18 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
     /* Its file is replaced; the writer opens the new one. */
     if (r == 0 && rewrite && newest)
         r = js_writer_release(s, w);
-    if (r == 0 && l.count)
-        r = js_remove_seqs(s, w, l.list, l.count, !rewrite, gone);
-    js_free(s->env, l.list);
-    if (r >= 0 && rewrite) {
+    /* The file first: if that fails nothing has changed, and tombstones are not needed. */
+    if (r == 0 && rewrite) {
         struct js_rewrite how = {.drop_dead = true,
+                                 .below = seq,
                                  .compression = newest ? 'n' : js_stream_compression(s)};
         r = js_block_rewrite(s, index, &how, NULL);
     }
+    if (r == 0 && l.count)
+        r = js_remove_seqs(s, w, l.list, l.count, !rewrite, gone);
+    if (r >= 0 && rewrite)
+        b->compacted_bytes = b->bytes;
+    js_free(s->env, l.list);
     return r < 0 ? r : 0;
 }
 
@@ -184,14 +188,16 @@ int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
     int r = 0;
     if (!js_stream_block_of(s, seq, &index))
         return 0;
-    for (size_t i = 0; i < index && r == 0; i++)
+    /* Whole blocks go last: nothing of theirs has to be written, so nothing can go wrong with them. */
+    uint32_t number = s->blocks[index]->number;
+    r = cut_head(s, w, index, seq, gone);
+    for (size_t i = 0; i < s->num_blocks && s->blocks[i]->number < number && r == 0; i++)
         r = js_drop_block_msgs(s, i, gone);
-    if (r == 0)
-        r = cut_head(s, w, index, seq, gone);
     if (r == 0 && s->first_seq < seq)
         s->first_seq = seq;
     js_move_first(s);
-    return r < 0 ? r : js_retire_empty(s, w);
+    int t = js_retire_empty(s, w);
+    return r < 0 ? r : t;
 }
 
 int js_stream_purge(struct js_stream *stream, uint64_t *ret_n) {

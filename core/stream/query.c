@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many messages match from a sequence on, and the newest of each subject (engine.md A4), without
- * touching a block. From the first message on the subjects' totals tell; from the middle the ids of
- * the messages are counted, whole blocks once for each kept filter.
+ * How many messages match from a sequence on, and the newest of each subject (engine.md A4),
+ * without touching a block. From the first message on the subjects' totals tell; from the middle
+ * the ids of the messages are counted, whole blocks once for each kept filter.
  */
 #include <stdlib.h>
 
 #include "core/stream/stream.h"
 
-/* ---- members of a set -------------------------------------------------------------------------- */
+/* ---- members of a set --------------------------------------------------------------------------
+ */
 
 /* Next live subject of the matcher with id >= *id; false at the end. */
 static bool next_member(const struct js_stream *s, const struct js_matcher *m, uint32_t *id) {
@@ -57,7 +58,8 @@ static uint64_t count_subjects(const struct js_stream *s, const struct js_matche
     return n;
 }
 
-/* ---- counting from the middle ------------------------------------------------------------------ */
+/* ---- counting from the middle ------------------------------------------------------------------
+ */
 
 /* live: how many of all the slots live. */
 static uint64_t count_slots(const struct js_matcher *m, const struct js_slots *sl, uint32_t k,
@@ -136,8 +138,7 @@ static int count_blocks(struct js_stream *s, const struct js_matcher *m, js_seq_
     if (bi < s->num_blocks && s->blocks[bi]->msgs) {
         r = js_place_at(s, at, bi);
         if (r == 0)
-            *n += count_slots(m, at->slots, js_slots_lower(at->slots, start),
-                              s->blocks[bi]->msgs);
+            *n += count_slots(m, at->slots, js_slots_lower(at->slots, start), s->blocks[bi]->msgs);
     }
     if (m->compiled)
         pthread_mutex_lock(&m->compiled->mu);
@@ -206,8 +207,9 @@ static int lock_for(struct js_stream *s, struct js_matcher *m, js_seq_t start) {
     return js_stream_lock_matched(s, m);
 }
 
-int js_stream_num_pending(struct js_stream *stream, js_seq_t start, const struct js_filter *filter,
-                          bool last_per_subject, uint64_t *ret_num, js_seq_t *ret_valid_through) {
+static int num_pending_once(struct js_stream *stream, js_seq_t start,
+                            const struct js_filter *filter, bool last_per_subject,
+                            uint64_t *ret_num, js_seq_t *ret_valid_through) {
     struct js_place at = {0};
     struct js_matcher m;
     uint64_t n = 0;
@@ -232,6 +234,16 @@ int js_stream_num_pending(struct js_stream *stream, js_seq_t start, const struct
         pthread_rwlock_unlock(&stream->lock);
     }
     js_matcher_done(&m);
+    return r;
+}
+
+int js_stream_num_pending(struct js_stream *stream, js_seq_t start, const struct js_filter *filter,
+                          bool last_per_subject, uint64_t *ret_num, js_seq_t *ret_valid_through) {
+    int r, tries = 0;
+
+    do
+        r = num_pending_once(stream, start, filter, last_per_subject, ret_num, ret_valid_through);
+    while (js_stream_reread(stream, r, &tries));
     return r;
 }
 
@@ -260,8 +272,8 @@ static int find_ends(struct js_stream *s, const struct js_matcher *m, js_seq_t s
     return r < 0 ? r : 0;
 }
 
-int js_stream_filtered_state(struct js_stream *stream, js_seq_t start,
-                             const struct js_filter *filter, struct js_subject_state *ret_state) {
+static int filtered_state_once(struct js_stream *stream, js_seq_t start,
+                               const struct js_filter *filter, struct js_subject_state *ret_state) {
     struct js_subject_state st = {0};
     struct js_place at = {0};
     struct js_matcher m;
@@ -296,7 +308,18 @@ int js_stream_filtered_state(struct js_stream *stream, js_seq_t start,
     return r;
 }
 
-/* ---- the newest of each subject ---------------------------------------------------------------- */
+int js_stream_filtered_state(struct js_stream *stream, js_seq_t start,
+                             const struct js_filter *filter, struct js_subject_state *ret_state) {
+    int r, tries = 0;
+
+    do
+        r = filtered_state_once(stream, start, filter, ret_state);
+    while (js_stream_reread(stream, r, &tries));
+    return r;
+}
+
+/* ---- the newest of each subject ----------------------------------------------------------------
+ */
 
 struct seqs {
     const struct js_env *env;
@@ -405,8 +428,8 @@ static int collect(struct js_stream *s, const struct js_matcher *m, js_seq_t upt
     return r;
 }
 
-int js_stream_last_seqs(struct js_stream *stream, const struct js_filter *filter, js_seq_t upto,
-                        size_t max, js_seq_t **ret_seqs, size_t *ret_n) {
+static int last_seqs_once(struct js_stream *stream, const struct js_filter *filter, js_seq_t upto,
+                          size_t max, js_seq_t **ret_seqs, size_t *ret_n) {
     struct seqs q = {.env = stream->env, .max = max};
     struct js_place at = {0};
     struct js_matcher m;
@@ -433,14 +456,24 @@ int js_stream_last_seqs(struct js_stream *stream, const struct js_filter *filter
     return 0;
 }
 
+int js_stream_last_seqs(struct js_stream *stream, const struct js_filter *filter, js_seq_t upto,
+                        size_t max, js_seq_t **ret_seqs, size_t *ret_n) {
+    int r, tries = 0;
+
+    do
+        r = last_seqs_once(stream, filter, upto, max, ret_seqs, ret_n);
+    while (js_stream_reread(stream, r, &tries));
+    return r;
+}
+
 void js_stream_free_seqs(struct js_stream *stream, js_seq_t *seqs) {
     js_free(stream->env, seqs);
 }
 
 int js_stream_last_msgs(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
                         js_seq_t upto, size_t max,
-                        int (*fn)(void *ctx, const struct js_msg *msg, size_t remaining),
-                        void *ctx, size_t *ret_total) {
+                        int (*fn)(void *ctx, const struct js_msg *msg, size_t remaining), void *ctx,
+                        size_t *ret_total) {
     js_seq_t *seqs;
     size_t n, i = 0;
     int r = js_stream_last_seqs(stream, filter, upto, max, &seqs, &n);

@@ -289,6 +289,36 @@ static ssize_t read_part(struct js_stream *s, const struct js_block *b, uint64_t
     return n >= 0 && (size_t)n < len ? (ssize_t)JS_ERR_BAD_MSG : n;
 }
 
+static int block_part(struct js_stream *s, struct js_block *b, const struct js_block_key *key,
+                      uint64_t off, size_t len, struct js_cached **ret_bytes,
+                      const uint8_t **ret_at) {
+    struct js_cached *e = js_cached_new(s->env, NULL, len);
+    const uint8_t *buffered;
+    size_t left;
+    ssize_t n = (ssize_t)len;
+
+    if (!e)
+        return JS_ERR_NOMEM;
+    if (js_writer_pending(s, b, off, &buffered, &left)) {
+        if (left < len)
+            n = JS_ERR_BAD_MSG;
+        else
+            memcpy(e->data, buffered, len);
+    } else {
+        n = read_part(s, b, off, e->data, len);
+        if (n >= 0 && key)
+            n = js_block_xor(key, off, e->data, len);
+    }
+    if (n < 0) {
+        js_cached_unref(e);
+        return (int)n;
+    }
+    e->len = len;
+    *ret_bytes = e;
+    *ret_at = e->data;
+    return 0;
+}
+
 int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at) {
     struct js_cached *e;
@@ -307,30 +337,12 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
         *ret_at = e->data + off;
         return 0;
     }
-    e = js_cached_new(s->env, NULL, len);
-    if (!e)
-        return JS_ERR_NOMEM;
-    const uint8_t *buffered;
-    size_t left;
-    ssize_t n = (ssize_t)len;
-    if (js_writer_pending(s, b, off, &buffered, &left)) {
-        if (left < len)
-            n = JS_ERR_BAD_MSG;
-        else
-            memcpy(e->data, buffered, len);
-    } else {
-        n = read_part(s, b, off, e->data, len);
-        if (n >= 0 && b->key)
-            n = js_block_xor(b->key, off, e->data, len);
-    }
-    if (n < 0) {
-        js_cached_unref(e);
-        return (int)n;
-    }
-    e->len = len;
-    *ret_bytes = e;
-    *ret_at = e->data;
-    return 0;
+    return block_part(s, b, b->key, off, len, ret_bytes, ret_at);
+}
+
+int js_stream_plain_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
+                         struct js_cached **ret_bytes, const uint8_t **ret_at) {
+    return block_part(s, b, NULL, off, len, ret_bytes, ret_at);
 }
 
 /* Splits the record at p by what the index knows (lengths that were repaired at the scan). */
@@ -514,9 +526,6 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     if (len == JS_LEN_DAMAGED)
         return JS_ERR_BAD_MSG;
     int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
-    /* Another process took the block away since its slots were made: the directory tells what is left. */
-    if (r == JS_ERR_STALE && at->bare && at->block->cold && at->block->cold->unread)
-        return JS_NEED_SCAN;
     if (r < 0)
         return r;
     r = take_view(at, e, p, ret_msg, &walk);

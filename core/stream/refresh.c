@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Following a directory that a server is writing. What each block file looks like (inode, size,
- * time) is remembered; when only the last one grew or newer ones came, what is new is read; anything
- * else (a block gone, replaced or cut, a purge) makes the stream be read anew.
+ * time) is remembered; when only the last one grew or newer ones came, what is new is read;
+ * anything else (a block gone, replaced or cut, a purge) makes the stream be read anew.
  */
 #include <stdio.h>
 
@@ -44,8 +44,7 @@ static enum change look(struct js_stream *s) {
         return SAME;
     /* A purge puts another directory in the place of msgs. */
     if (s->files.msgs_fd < 0 || js_files_stat(&s->files, s->files.msgs_name, &st) < 0 ||
-        s->env->io->fstat(s->env->io->ctx, s->files.msgs_fd, &msgs) < 0 ||
-        st.st_ino != msgs.st_ino)
+        s->env->io->fstat(s->env->io->ctx, s->files.msgs_fd, &msgs) < 0 || st.st_ino != msgs.st_ino)
         return OTHER;
     if (js_files_list_msgs(&s->files, see_name, &n) < 0)
         return OTHER;
@@ -124,6 +123,33 @@ static int read_anew(struct js_stream *s) {
         s->generation++;
     }
     return r;
+}
+
+/* A block that is remembered has no file any more. */
+static bool lost_block(struct js_stream *s) {
+    struct stat st;
+
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (!s->blocks[i]->missing && stat_block(s, s->blocks[i]->number, &st) < 0)
+            return true;
+    return false;
+}
+
+bool js_stream_reread(struct js_stream *s, int r, int *tries) {
+    if (r != JS_ERR_STALE || s->rw || s->files.backup || (*tries)++ == JS_REREADS)
+        return false;
+    pthread_rwlock_wrlock(&s->lock);
+    js_seq_t first = s->last_seq + 1;
+    r = 0;
+    /* Another reader may have done it already. */
+    bool changed = look(s) != SAME || lost_block(s);
+    if (changed)
+        r = read_anew(s);
+    js_seq_t last = s->last_seq;
+    pthread_rwlock_unlock(&s->lock);
+    if (changed && r == 0)
+        js_stream_notify(s, first, last >= first ? last - first + 1 : 0);
+    return r == 0;
 }
 
 int js_stream_is_same(struct js_stream *s) {

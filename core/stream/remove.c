@@ -51,7 +51,7 @@ static bool disposable(const struct js_stream *s, const struct js_block *b) {
     for (uint32_t i = 0; b->odd && b->slots && i < b->slots->count; i++)
         if (b->slots->at[i].len == JS_LEN_DAMAGED)
             return false;
-    return b->tomb_top < s->first_seq;
+    return b->tomb_top < js_stream_oldest_record(s);
 }
 
 int js_graves_reserve(struct js_stream *s, size_t more) {
@@ -105,7 +105,7 @@ int js_stream_bury(struct js_stream *s, size_t index) {
 static bool may_go(struct js_stream *s, size_t index) {
     const struct js_block *b = s->blocks[index];
 
-    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= s->first_seq &&
+    if (b->msgs == 0 && b->cold && b->cold->unread && b->tomb_top >= js_stream_oldest_record(s) &&
         js_block_look(s, index) < 0)
         return false; /* it stays; the next look may do */
     return disposable(s, b);
@@ -120,9 +120,9 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
             continue;
         }
         const struct js_block *newest = s->blocks[s->num_blocks - 1];
-        if (b->pos_last >= s->last_seq && newest->pos_last < s->last_seq &&
+        if (b->pos_last >= s->last_seq && newest->rec_last < s->last_seq &&
             newest->tomb_last < s->last_seq) {
-            /* Only this block tells where the sequences stand. */
+            /* Of the files only this one tells where the sequences stand. */
             int r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
             if (r < 0)
                 return r;
@@ -306,11 +306,22 @@ int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seq
     return r < 0 ? r : done > 0;
 }
 
+static int find_oldest(struct js_stream *s, uint32_t sid, struct js_place *at) {
+    return sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, at)
+                           : js_stream_first_of(s, sid, at);
+}
+
 int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid,
                      struct js_gone *gone) {
     struct js_place at = {0};
-    int r = sid == JS_NO_ID ? js_stream_slot_from(s, s->first_seq, false, &at)
-                            : js_stream_first_of(s, sid, &at);
+    int r = find_oldest(s, sid, &at);
+
+    if (r == JS_NEED_SCAN) {
+        js_place_done(s, &at);
+        r = js_stream_scan_locked(s);
+        if (r == 0)
+            r = find_oldest(s, sid, &at);
+    }
     size_t index = at.index;
     js_seq_t seq = r == 1 ? js_place_seq(&at) : 0;
 

@@ -26,6 +26,9 @@ int js_remove_seqs(struct js_stream *s, struct js_writer *w, const js_seq_t *seq
                    bool tombstones, struct js_gone *gone);
 /* Takes all messages of a block out at once (it stays in the list, empty). */
 int js_drop_block_msgs(struct js_stream *s, size_t index, struct js_gone *gone);
+/* A stream that is empty ends as servers leave one: with a single record, which tells where its sequences
+ * stand. Without index.db 2.10 believes the lowest tombstone of the last block. */
+int js_tidy_empty(struct js_stream *s, struct js_writer *w);
 /* Lets empty blocks go that nothing needs; their files are unlinked at the next sync. */
 int js_retire_empty(struct js_stream *s, struct js_writer *w);
 /* Makes js_stream_bury() sure to succeed so many times. */

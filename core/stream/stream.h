@@ -50,7 +50,9 @@ struct js_block {
     /* Of its tombstones: the largest for messages of earlier blocks (unread: as large as can be), and the
      * largest of all; and the highest sequence of its other records. 0 = none */
     js_seq_t tomb_top, tomb_last, rec_last;
+    js_seq_t rec_first; /* no record of a message in the file is older, be it removed since; 0 = none */
     uint32_t ttls, schedules; /* messages with such headers */
+    unsigned char uncounted;  /* JS_COUNTED_*: which of the two nobody has counted yet */
     uint64_t compacted_bytes; /* live bytes when it was last rewritten; 0 = never */
     uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
     struct js_slots *slots; /* NULL: cold */
@@ -62,6 +64,9 @@ struct js_block {
     uint64_t st_ino;
     int64_t st_mtime_ns;
 };
+
+#define JS_COUNTED_TTLS      1u
+#define JS_COUNTED_SCHEDULES 2u
 
 struct js_found { /* an owned js_problem */
     struct js_problem p;
@@ -129,6 +134,8 @@ struct js_syncer {
     pthread_cond_t done;
     bool running;
     uint64_t synced; /* writes up to this one are on disk */
+    bool away;       /* what was dirty has been taken, and is on its way without the stream's lock */
+    int failed;      /* why that went wrong; 0 = it never did */
 };
 void js_syncer_init(struct js_syncer *syncer);
 void js_syncer_done(struct js_syncer *syncer);
@@ -199,6 +206,8 @@ struct js_stream {
     uint32_t generation; /* grows when everything was read anew: ids mean other subjects */
     struct js_index_db *index; /* trusted index.db while opening and for verify; may be NULL */
     bool index_fresh;          /* it describes the directory as it is */
+    bool index_spoke;          /* it, or one that is only older, was used at opening: so may be what servers
+                                  write beside it */
     bool verified;
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
@@ -220,6 +229,7 @@ struct js_stream {
     size_t last_id_len;
     bool last_id_known;
     bool expire_looked;        /* expiry ran since opening */
+    js_time_t expire_retry;    /* the last try failed: not before; 0 = it did not */
     js_time_t expire_next;     /* when max_age may take something; 0 = look now, INT64_MAX = never */
 
     /* How many consumers there are, looked up at most once a second (hints; relaxed order). */
@@ -306,6 +316,10 @@ int js_stream_block_verified(struct js_stream *stream, const struct js_place *at
  * given holds them from *ret_at on. */
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
+/* The same, without cache or key, of a block whose file is known to be plain; reads nothing of block
+ * that other readers may be finding out. */
+int js_stream_plain_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
+                         struct js_cached **ret_bytes, const uint8_t **ret_at);
 /* The first len bytes of the record in a slot: from the cached block, or read by themselves. After a
  * few of those (or if asked) the whole block is read. One reference in *ret_entry. lock held. */
 int js_stream_slot_bytes(struct js_stream *stream, const struct js_place *at, size_t len,
@@ -389,15 +403,26 @@ struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
 int js_stream_limit_loaded(struct js_stream *stream);
 /* True if js_stream_limit_loaded would take something out. */
 bool js_stream_over_limits(const struct js_stream *stream);
+/* The same without a look at every subject. */
+bool js_stream_over_totals(const struct js_stream *stream);
 
 /* ---- refresh.c: lock held for writing ---------------------------------------------------------- */
 
 /* 1 if the directory is as it was when it was read, 0 if not (a server works in it). */
 int js_stream_is_same(struct js_stream *stream);
+/* After a question that ended with r: true when a block's file was found gone (STALE) because somebody
+ * else changed the directory, and the stream has been read anew: ask again. tries begins with 0 and
+ * bounds how often. No lock is held. */
+bool js_stream_reread(struct js_stream *stream, int r, int *tries);
+/* So often a directory that changes meanwhile is read again. */
+#define JS_REREADS 8
 
 /* ---- find.c: lock held --------------------------------------------------------------------- */
 
 /* The block whose range holds seq (it may not hold a message), or NULL. */
+/* No file holds the record of an older message, be it removed since (lock held). Tombstones from there on
+ * must stay: without index.db they alone tell that what they name is gone. */
+js_seq_t js_stream_oldest_record(const struct js_stream *stream);
 struct js_block *js_stream_block_of(const struct js_stream *stream, js_seq_t seq, size_t *ret_index);
 /* First slot (live, or damaged if asked) with sequence >= seq: 1, 0 at the end, or what js_place_at
  * gives. */

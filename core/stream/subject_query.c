@@ -25,8 +25,8 @@ static int lock_ordered(struct js_stream *s, struct js_matcher *m, bool scanned)
 }
 
 int js_stream_list_tokens(struct js_stream *stream, const char *prefix, size_t len,
-                          uint32_t after_id,
-                          int (*fn)(void *ctx, const struct js_token *token), void *ctx) {
+                          uint32_t after_id, int (*fn)(void *ctx, const struct js_token *token),
+                          void *ctx) {
     int r = lock_ordered(stream, NULL, false);
 
     if (r < 0)
@@ -52,8 +52,8 @@ static int fill_state(struct js_stream *s, uint32_t sid, struct js_place *at,
     return r < 0 ? r : 0;
 }
 
-int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
-                      struct js_subject_state *ret_state) {
+static int subject_once(struct js_stream *stream, const char *subject, size_t len,
+                        struct js_subject_state *ret_state) {
     struct js_place at = {0};
     int r = js_stream_lock_scanned(stream);
 
@@ -66,6 +66,16 @@ int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
         r = JS_ERR_MSG_NOT_FOUND;
     js_place_done(stream, &at);
     pthread_rwlock_unlock(&stream->lock);
+    return r;
+}
+
+int js_stream_subject(struct js_stream *stream, const char *subject, size_t len,
+                      struct js_subject_state *ret_state) {
+    int r, tries = 0;
+
+    do
+        r = subject_once(stream, subject, len, ret_state);
+    while (js_stream_reread(stream, r, &tries));
     return r;
 }
 

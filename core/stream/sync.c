@@ -10,6 +10,7 @@
 
 #include "core/base/file.h"
 #include "core/stream/block_file.h"
+#include "core/stream/remove.h"
 #include "core/stream/writer.h"
 
 #define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
@@ -104,6 +105,13 @@ static int unlink_graves(struct js_stream *s, struct job *job) {
     return r;
 }
 
+bool js_graves_pending(struct js_stream *s) {
+    pthread_mutex_lock(&s->syncer.mu);
+    bool away = s->syncer.away;
+    pthread_mutex_unlock(&s->syncer.mu);
+    return away || s->num_graves;
+}
+
 /* A block that was rolled before it was synced. */
 static int sync_block(struct js_stream *s, uint32_t number) {
     const struct js_io *io = s->env->io;
@@ -144,6 +152,26 @@ static int do_job(struct js_stream *s, struct job *job) {
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
+/* Waits for what another thread took to the disk; that one needs the stream's lock no more before it is
+ * done. Once it failed nobody else may take it for synced. */
+static int await_away(struct js_syncer *sy) {
+    pthread_mutex_lock(&sy->mu);
+    while (sy->away)
+        pthread_cond_wait(&sy->done, &sy->mu);
+    int r = sy->failed;
+    pthread_mutex_unlock(&sy->mu);
+    return r;
+}
+
+static void set_away(struct js_syncer *sy, bool away, int r) {
+    pthread_mutex_lock(&sy->mu);
+    sy->away = away;
+    if (r < 0)
+        sy->failed = r;
+    pthread_cond_broadcast(&sy->done);
+    pthread_mutex_unlock(&sy->mu);
+}
+
 int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
     struct job job;
     int r = js_writer_flush(s, w);
@@ -152,6 +180,9 @@ int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
         return r;
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
+    r = await_away(&s->syncer);
+    if (r < 0)
+        return js_stream_fail_writes(s, r);
     take_job(s, &job);
     r = do_job(s, &job);
     return r < 0 ? js_stream_fail_writes(s, r) : 0;
@@ -167,10 +198,13 @@ static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
         take_job(stream, &job);
     else
         job = (struct job){.gen = UINT64_MAX};
+    if (r == 0)
+        set_away(&stream->syncer, true, 0);
     pthread_rwlock_unlock(&stream->lock);
     if (r < 0)
         return r;
     r = do_job(stream, &job);
+    set_away(&stream->syncer, false, r);
     if (r < 0) {
         pthread_rwlock_wrlock(&stream->lock);
         js_stream_fail_writes(stream, r);
@@ -333,6 +367,8 @@ int js_stream_finish(struct js_stream *stream) {
     struct js_writer *w = stream->writer;
     if (w) {
         r = stream->write_error ? JS_ERR_WRITE_FAILED : js_stream_compress_sealed(stream, w);
+        if (r == 0 && w->changed)
+            r = js_tidy_empty(stream, w);
         if (r == 0)
             r = js_writer_sync_locked(stream, w);
         if (r == 0 && w->changed)

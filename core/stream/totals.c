@@ -2,8 +2,8 @@
 /* Lists and sums of messages that match a filter, from the index alone. */
 #include "core/stream/stream.h"
 
-int js_stream_list_seqs(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
-                        bool with_damaged, js_seq_t *buf, size_t max, size_t *ret_n) {
+static int list_seqs_once(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
+                          bool with_damaged, js_seq_t *buf, size_t max, size_t *ret_n) {
     struct js_place at = {0};
     struct js_matcher m;
     size_t n = 0;
@@ -25,6 +25,16 @@ int js_stream_list_seqs(struct js_stream *stream, const struct js_filter *filter
         *ret_n = n;
     }
     js_matcher_done(&m);
+    return r;
+}
+
+int js_stream_list_seqs(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
+                        bool with_damaged, js_seq_t *buf, size_t max, size_t *ret_n) {
+    int r, tries = 0;
+
+    do
+        r = list_seqs_once(stream, filter, from, with_damaged, buf, max, ret_n);
+    while (js_stream_reread(stream, r, &tries));
     return r;
 }
 
@@ -123,8 +133,8 @@ static int add_blocks(struct js_stream *s, const struct js_matcher *m, js_seq_t 
     return r;
 }
 
-int js_stream_totals(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
-                     js_seq_t to, struct js_totals *ret_totals) {
+static int totals_once(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
+                       js_seq_t to, struct js_totals *ret_totals) {
     struct js_place at = {0};
     struct js_totals t = {0};
     struct js_matcher m;
@@ -144,5 +154,15 @@ int js_stream_totals(struct js_stream *stream, const struct js_filter *filter, j
     js_matcher_done(&m);
     if (r == 0)
         *ret_totals = t;
+    return r;
+}
+
+int js_stream_totals(struct js_stream *stream, const struct js_filter *filter, js_seq_t from,
+                     js_seq_t to, struct js_totals *ret_totals) {
+    int r, tries = 0;
+
+    do
+        r = totals_once(stream, filter, from, to, ret_totals);
+    while (js_stream_reread(stream, r, &tries));
     return r;
 }

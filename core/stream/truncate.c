@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in which
- * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
- * (tombstones) is put into the block that stays, then blocks go, newest first, then the last one is cut.
+ * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in
+ * which a crash leaves the stream cut at a later place: first what the blocks that go know of older
+ * messages (tombstones) is put into the block that stays, and the new end into one of its own if no
+ * record that stays shows it; then blocks go, newest first, then the last one is cut.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,20 +13,27 @@
 #include "core/stream/remove.h"
 #include "core/stream/rules.h"
 
+/* And what is written beside it: all speak of sequences that will be given out anew. */
 static int unlink_index(struct js_stream *s) {
+    static const char *const names[] = {"index.db", "thw.db", "sched.db"};
     const struct js_io *io = s->env->io;
-    int r = io->unlink(io->ctx, s->files.msgs_fd, "index.db");
+    int r = 0;
 
+    for (size_t i = 0; i < sizeof names / sizeof *names && r >= 0; i++) {
+        r = io->unlink(io->ctx, s->files.msgs_fd, names[i]);
+        r = r == -ENOENT ? 0 : r;
+    }
     if (r >= 0)
         r = io->fsync(io->ctx, s->files.msgs_fd);
-    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
+    return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
-/* Tombstones of a block for messages up to seq. */
-static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t seq,
-                         struct js_tombs *tombs) {
+/* Tombstones of a block for messages of blocks before it: some of those stay, and others go after
+ * it. */
+static int collect_tombs(struct js_stream *s, const struct js_block *b, struct js_tombs *tombs) {
     struct js_block_key *key = NULL;
     struct js_scan scan;
+    js_seq_t oldest = js_stream_oldest_record(s);
 
     if (b->tomb_last == 0)
         return 0;
@@ -37,7 +45,7 @@ static int collect_tombs(struct js_stream *s, const struct js_block *b, js_seq_t
     }
     for (size_t i = 0; i < scan.count && r == 0; i++) {
         js_seq_t t = scan.recs[i].seq & JS_SEQ_MASK;
-        if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t <= seq && t >= s->first_seq)
+        if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t < b->search_first && t >= oldest)
             r = js_tombs_add(tombs, t, scan.recs[i].time);
     }
     js_scan_done(&scan);
@@ -63,17 +71,33 @@ static int drop_block(struct js_stream *s, size_t index) {
     return r;
 }
 
-/* Everything goes, and the stream begins anew. */
-static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone) {
+/* A block of its own says where the stream ends: in one with messages the records do. */
+static int put_end(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_time_t time) {
+    int r = js_writer_roll(s, w);
+
+    if (r == 0)
+        r = js_writer_put_mark(s, w, seq | JS_SEQ_TOMBSTONE, time);
+    if (r == 0)
+        r = js_writer_sync_locked(s, w);
+    return r;
+}
+
+/* Everything goes, and the stream begins anew after seq. */
+static int reset(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
+    js_time_t now = s->env->clock->now(s->env->clock->ctx);
+    size_t keep = seq != 0;
     int r = js_writer_release(s, w);
 
     if (r == 0)
-        r = js_graves_reserve(s, s->num_blocks);
+        r = js_graves_reserve(s, s->num_blocks + 1);
     if (r == 0 && s->files.msgs_fd >= 0)
         r = unlink_index(s);
+    /* Before anything goes, so that no crash leaves a stream without an end. */
+    if (r == 0 && keep)
+        r = put_end(s, w, seq, now);
     gone->tell = true;
     /* Oldest first: a tombstone goes after what it took out. */
-    while (r == 0 && s->num_blocks) {
+    while (r == 0 && s->num_blocks > keep) {
         r = js_drop_block_msgs(s, 0, gone);
         js_move_first(s);
         if (r == 0)
@@ -83,11 +107,19 @@ static int reset(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
         return js_stream_fail_writes(s, r);
     js_subjects_forget_msgs(&s->subjects);
     s->msgs = s->bytes = s->lost = 0;
-    s->first_seq = s->last_seq = 0;
+    s->first_seq = seq ? seq + 1 : 0;
+    s->last_seq = seq;
     s->first_time = 0;
     s->first_time_stale = false;
-    s->last_time = s->env->clock->now(s->env->clock->ctx);
-    w->last_stamp = s->last_time;
+    /* Of one that begins with 1 no file could tell it after a restart. */
+    s->last_time = seq ? now : 0;
+    if (keep) {
+        struct js_block *b = s->blocks[0];
+        b->pos_last = seq;
+        b->pos_last_time = now;
+        b->search_first = seq + 1;
+    }
+    w->last_stamp = now;
     s->removals++;
     w->dir_dirty = true;
     js_writer_touched(s, w);
@@ -131,18 +163,6 @@ static int time_at(struct js_stream *s, js_seq_t seq, js_time_t *ret_time) {
     return r == JS_NEED_SCAN ? JS_ERR_STALE : r == JS_ERR_BAD_MSG || r > 0 ? 0 : r;
 }
 
-/* A block of its own says where the stream ends: in one with messages the records do. Before the cut, so
- * that a crash between leaves the longer stream. */
-static int put_end(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_time_t time) {
-    int r = js_writer_roll(s, w);
-
-    if (r == 0)
-        r = js_writer_put_mark(s, w, seq | JS_SEQ_TOMBSTONE, time);
-    if (r == 0)
-        r = js_writer_sync_locked(s, w);
-    return r;
-}
-
 static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
                        struct js_gone *gone) {
     struct js_tombs tombs = {.env = s->env};
@@ -164,20 +184,23 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
     r = time_at(s, seq, &cut_time);
     for (size_t i = index; i < s->num_blocks && r == 0; i++)
         if (i > index || s->blocks[i]->tomb_last)
-            r = i > index ? collect_tombs(s, s->blocks[i], seq, &tombs) : 0;
+            r = i > index ? collect_tombs(s, s->blocks[i], &tombs) : 0;
     if (r == 0 && tombs.count) {
-        struct js_rewrite keep = {.tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
+        struct js_rewrite keep = {
+            .tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
         r = js_block_rewrite(s, index, &keep, NULL);
     }
+    /* Before anything goes, so that a crash leaves the longer stream. */
+    size_t ends = there != 1;
+    if (r == 0 && ends)
+        r = put_end(s, w, seq, cut_time);
     gone->tell = true;
     for (size_t i = index + 1; i < s->num_blocks && r == 0; i++)
         r = js_drop_block_msgs(s, i, gone);
-    while (r == 0 && s->num_blocks > index + 1)
-        r = drop_block(s, s->num_blocks - 1);
+    while (r == 0 && s->num_blocks > index + 1 + ends)
+        r = drop_block(s, s->num_blocks - 1 - ends);
     if (r == 0)
         r = js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
-    if (r == 0 && there != 1)
-        r = put_end(s, w, seq, cut_time);
     if (r == 0)
         r = drop_tail(s, index, seq, gone);
     if (r == 0) {
@@ -189,7 +212,7 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         b->pos_last_time = cut_time;
         if (b->max_time > cut_time)
             b->max_time = b->reach_time = cut_time;
-        if (r == 0 && there != 1) {
+        if (r == 0 && ends) {
             b = s->blocks[index + 1];
             b->pos_last = seq;
             b->pos_last_time = cut_time;
@@ -221,21 +244,11 @@ int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
         r = JS_ERR_INVAL;
     if (r == 0 && seq < stream->last_seq) {
         r = js_stream_scan_locked(stream);
-        if (r == 0 && seq == 0) {
-            r = reset(stream, w, &gone);
-            /* No file could tell it after a restart. */
-            stream->last_time = 0;
-        } else if (r == 0 && (stream->msgs == 0 || seq < stream->first_seq)) {
-            /* Nothing of it is there: an empty stream at that place. */
-            r = reset(stream, w, &gone);
-            if (r == 0) {
-                stream->last_seq = seq;
-                stream->first_seq = seq + 1;
-                r = js_writer_put_mark(stream, w, seq | JS_SEQ_TOMBSTONE, stream->last_time);
-            }
-        } else if (r == 0) {
+        /* Nothing of it is there: an empty stream at that place. */
+        if (r == 0 && (seq == 0 || stream->msgs == 0 || seq < stream->first_seq))
+            r = reset(stream, w, seq, &gone);
+        else if (r == 0)
             r = truncate_to(stream, w, seq, &gone);
-        }
         js_rules_reset(stream);
     }
     return js_stream_end_removal(stream, r, &gone);

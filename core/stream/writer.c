@@ -285,6 +285,7 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
         .good_size = b->good_size,
         .raw_size = b->raw_size,
         .first_pos = b->first_pos,
+        .rec_first = b->rec_first,
         .pos_last = b->pos_last,
         .tomb_top = b->tomb_top,
         .tomb_last = b->tomb_last,
@@ -386,7 +387,7 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
     js_record_encode(w->buf.data + w->buf.len, m->ret_seq, m->ret_time, m->subject, m->subject_len,
                      m->hdr, m->hdr_len, m->data, m->data_len, &b->hash_key);
     grew(w, len);
-    s->last_seq = b->pos_last = m->ret_seq;
+    s->last_seq = b->pos_last = b->rec_last = m->ret_seq;
     s->last_time = b->pos_last_time = m->ret_time;
     if (s->msgs == 1 && s->lost == 0) {
         s->first_seq = m->ret_seq;
@@ -444,6 +445,7 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     b->raw_size = o->raw_size;
     memcpy(b->last_sum, o->last_sum, 8);
     b->first_pos = o->first_pos;
+    b->rec_first = o->rec_first;
     b->pos_last = o->pos_last;
     /* A tombstone that is not in the file shows nobody where the stream stands. */
     b->tomb_top = o->tomb_top;

@@ -36,7 +36,7 @@ struct js_pending_rec {
 struct js_writer_base {
     uint64_t good_size, raw_size;
     uint8_t last_sum[8];
-    js_seq_t first_pos, pos_last, tomb_top, tomb_last, rec_last;
+    js_seq_t first_pos, rec_first, pos_last, tomb_top, tomb_last, rec_last;
     js_time_t pos_last_time, min_time, max_time, reach_time;
     uint64_t block_msgs, block_bytes, payload_bytes, hdr_bytes, subject_bytes;
     uint64_t msgs, bytes;
@@ -85,6 +85,8 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
 /* Puts a tombstone or a skip record (flag in seq_and_flags); the index is the caller's affair. */
 int js_writer_put_mark(struct js_stream *s, struct js_writer *w, uint64_t seq_and_flags,
                        js_time_t time);
+/* Are there files of blocks that are known to be gone? */
+bool js_graves_pending(struct js_stream *s);
 /* Writes the buffer to the file. */
 int js_writer_flush(struct js_stream *s, struct js_writer *w);
 /* At the end of a call that stored something: flushes unless the stream does so asynchronously. */

@@ -24,6 +24,9 @@
 #include "tests/support/testenv.h"
 
 struct pt {
+    uint8_t *index; /* index.db that pt_restart_without_index() took away */
+    size_t index_len;
+    bool index_planted; /* it was of an earlier time */
     const struct permutation *perm;
     struct ramdisk *disk;
     struct testenv te;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ported tests: TTLs of messages, delete markers, schedules. */
+#include <errno.h>
+
 #include "tests/core/ported.h"
 
 #define TTL_1 "NATS/1.0\r\nNats-TTL: 1s\r\n\r\n"
@@ -112,6 +114,35 @@ PORTED(test_jet_stream_message_ttl_not_expiring) {
     pt_same_everywhere(p);
 }
 
+/* Not ported: a disk without space when something is due. It leaves later, and soon. */
+PORTED(what_could_not_expire_expires_later) {
+    const struct rd_fault full = {
+        .calls = RD_WRITES, .kind = RD_FAIL, .err = ENOSPC, .countdown = 1, .sticky = true};
+    const struct rd_fault none = {0};
+    const char *const configs[] = {ALLOW, ALLOW ",\"max_age\":1000000000,\"subject_delete_marker_ttl\":"
+                                                "1000000000,\"allow_rollup_hdrs\":true"};
+
+    for (size_t i = 0; i < 2; i++) {
+        pt_open(p, configs[i], 0);
+        if (i == 0)
+            pt_store_hdr(p, "test", TTL_1, "x");
+        else
+            pt_store(p, "test", "x");
+        pt_store(p, "other", "x");
+        pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
+        te_advance(&p->te, 2 * TE_SECOND);
+        rd_set_fault(p->disk, &full);
+        (void)js_store_run_due(p->store, atomic_load(&p->te.now));
+        assert_true(rd_faults_fired(p->disk) > 0);
+        rd_set_fault(p->disk, &none);
+        assert_int_equal(pt_load(p, 1), 0);
+        te_advance(&p->te, 2 * TE_SECOND);
+        pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
+        assert_int_not_equal(pt_load(p, 1), 0);
+        pt_begin_anew(p);
+    }
+}
+
 PORTED(test_file_store_subject_delete_markers) {
     js_seq_t seq = 0;
     struct js_msg m;
@@ -187,6 +218,7 @@ int main(void) {
         cmocka_unit_test(test_file_store_message_ttl_recovered_off_by_one),
         cmocka_unit_test(test_store_update_config_ttl_state),
         cmocka_unit_test(test_jet_stream_message_ttl_not_expiring),
+        cmocka_unit_test(what_could_not_expire_expires_later),
         cmocka_unit_test(test_file_store_subject_delete_markers),
         cmocka_unit_test(test_file_store_message_schedule),
         cmocka_unit_test(test_file_store_message_schedule_recovered),

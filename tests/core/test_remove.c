@@ -76,6 +76,46 @@ PORTED(a_filter_takes_its_messages_out_of_many_blocks) {
     pt_same_everywhere(p);
 }
 
+/* The block of the tombstone is emptied while the file of what it names stays. */
+PORTED(what_was_removed_at_the_head_stays_removed) {
+    for (int pass = 0; pass < 2; pass++) {
+        pt_open(p, "", 150);
+        fill(p, 10);
+        pt_remove(p, 1);
+        fill(p, 10);
+        for (js_seq_t seq = 7; seq <= 18; seq++)
+            pt_remove(p, seq);
+        PT_STATE(p, 7, 2, 20);
+        if (pass)
+            pt_must(p, js_stream_truncate(p->stream, 19), "truncate");
+        pt_restart_without_index(p);
+        PT_STATE(p, pass ? 6 : 7, 2, pass ? 19 : 20);
+        pt_begin_anew(p);
+    }
+}
+
+/* Little stays of the block, so it is written anew, which fails: what then is in memory is on disk. */
+PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
+    const struct rd_fault no_names = {
+        .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = 1, .sticky = true};
+    const struct rd_fault none = {0};
+
+    pt_open(p, "", 4 << 20);
+    for (int i = 0; i < 40; i++)
+        pt_store_size(p, "foo.a", 200 << 10);
+    assert_true(pt_num_block_files(p) > 1);
+    rd_set_fault(p->disk, &no_names);
+    assert_true(js_stream_compact(p->stream, 36, NULL) < 0);
+    assert_true(rd_faults_fired(p->disk) > 0);
+    rd_set_fault(p->disk, &none);
+    PT_STATE(p, 40, 1, 40);
+    pt_restart_without_index(p);
+    PT_STATE(p, 40, 1, 40);
+    pt_must(p, js_stream_compact(p->stream, 36, NULL), "compact");
+    PT_STATE(p, 5, 36, 40);
+    pt_same_everywhere(p);
+}
+
 static void snap(struct pt *p, struct snap *ret) {
     char why[200];
 
@@ -150,6 +190,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_that_another_replica_deleted_goes),
         cmocka_unit_test(a_list_that_another_replica_deleted_goes),
+        cmocka_unit_test(what_was_removed_at_the_head_stays_removed),
+        cmocka_unit_test(a_compact_whose_rewrite_fails_changes_nothing),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
         cmocka_unit_test(a_purge_whose_writes_fail_tells_what_is_left),
         cmocka_unit_test(a_purge_without_memory_tells_what_is_left),

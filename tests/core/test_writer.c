@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a write that failed leaves behind in memory: nothing that a later step may build upon. */
 #include <errno.h>
+#include <pthread.h>
 
 #include "tests/core/ported.h"
 
@@ -106,8 +107,107 @@ PORTED(a_failed_sync_is_final_until_reopened) {
     assert_true(pt_store(p, "foo", "again") > last);
 }
 
+/* The bits above mark other records: there sequences end. */
+PORTED(sequences_end) {
+    const js_seq_t most = ((js_seq_t)1 << 62) - 1;
+
+    pt_open(p, "", 0);
+    assert_int_equal(js_stream_skip_msgs(p->stream, 1, most - 1), 0);
+    assert_int_equal(pt_store(p, "foo", "the last"), most);
+    assert_int_equal(pt_try(p, "foo", "one more"), JS_ERR_TOO_BIG);
+    PT_STATE(p, 1, most, most);
+    pt_restart(p);
+    pt_expect_msg(p, most, "foo", "the last");
+    assert_int_equal(pt_try(p, "foo", "one more"), JS_ERR_TOO_BIG);
+    PT_STATE(p, 1, most, most);
+}
+
+/* ---- two who sync at the same time --------------------------------------------------------------- */
+
+static struct gate {
+    pthread_mutex_t mu;
+    pthread_cond_t changed;
+    bool closed, entered;
+    int result; /* of the sync that was held up */
+    const struct js_io *io;
+} gate = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* The first sync waits until the gate opens, and then fails; others do what they always do. */
+static int held_fdatasync(void *ctx, int fd) {
+    pthread_mutex_lock(&gate.mu);
+    bool mine = gate.closed && !gate.entered;
+    if (mine) {
+        gate.entered = true;
+        pthread_cond_broadcast(&gate.changed);
+        while (gate.closed)
+            pthread_cond_wait(&gate.changed, &gate.mu);
+    }
+    int r = mine ? gate.result : 0;
+    pthread_mutex_unlock(&gate.mu);
+    return r < 0 ? r : gate.io->fdatasync(ctx, fd);
+}
+
+static void *sync_stream(void *stream) {
+    return (void *)(intptr_t)js_stream_sync(stream);
+}
+
+static void *sync_blocks(void *stream) {
+    return (void *)(intptr_t)js_stream_sync_blocks(stream);
+}
+
+/* Nobody takes for synced what another thread's sync has not brought to the disk, or failed to. */
+PORTED(a_sync_counts_when_it_is_done) {
+    struct js_io io = *p->te.env.io;
+    pthread_t one, two;
+    void *first, *second;
+
+    for (int fails = 0; fails < 2; fails++) {
+        gate.io = rd_io(p->disk);
+        io.fdatasync = held_fdatasync;
+        io.ctx = gate.io->ctx;
+        p->te.env.io = &io;
+        pt_open(p, "", 0);
+        pt_store_n(p, 3, "foo", "x");
+        gate.closed = true;
+        gate.entered = false;
+        gate.result = fails ? -EIO : 0;
+        assert_int_equal(pthread_create(&one, NULL, sync_stream, p->stream), 0);
+        pthread_mutex_lock(&gate.mu);
+        while (!gate.entered)
+            pthread_cond_wait(&gate.changed, &gate.mu);
+        pthread_mutex_unlock(&gate.mu);
+        /* All is on its way: this one has nothing of its own to sync. */
+        assert_int_equal(pthread_create(&two, NULL, sync_blocks, p->stream), 0);
+        for (int i = 0; i < 100; i++)
+            sched_yield();
+        assert_false(pt_has_file(p, "msgs/index.db"));
+        pthread_mutex_lock(&gate.mu);
+        gate.closed = false;
+        pthread_cond_broadcast(&gate.changed);
+        pthread_mutex_unlock(&gate.mu);
+        pthread_join(one, &first);
+        pthread_join(two, &second);
+        assert_int_equal((intptr_t)first, fails ? JS_ERR_IO : 0);
+        /* It may be that the first one has already made the stream read-only. */
+        if (fails && (intptr_t)second != JS_ERR_WRITE_FAILED)
+            assert_int_equal((intptr_t)second, JS_ERR_IO);
+        else if (!fails)
+            assert_int_equal((intptr_t)second, 0);
+        assert_int_equal(pt_has_file(p, "msgs/index.db"), !fails);
+        if (fails) {
+            js_stream_unref(p->stream);
+            (void)js_store_close(p->store);
+            p->store = NULL;
+            p->stream = NULL;
+        }
+        pt_begin_anew(p);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sequences_end),
+        cmocka_unit_test(a_sync_counts_when_it_is_done),
         cmocka_unit_test(a_failed_tombstone_counts_for_nothing),
         cmocka_unit_test(a_failed_skip_uses_up_nothing),
         cmocka_unit_test(a_failed_batch_is_forgotten),

@@ -3,7 +3,8 @@
  * usage: crash [--states N] [--seed S] [--theme TEXT] [--one THEME:SEED:CALL:LOSS:LOSSSEED]
  *   --states N   how many different disks, over all themes (2000)
  *   --one ...    one disk again, as a failure printed it, with the calls that led there;
- *                CRASH_TRACE=1 shows those of a broken recovery, too
+ *                CRASH_TRACE=1 shows those of a broken recovery, too; CRASH_EXPORT=DIR (an empty one)
+ *                writes the disk there
  *
  * TAP: one line for each theme.
  */
@@ -346,6 +347,8 @@ static int run_one(const char *text) {
                 (unsigned long long)sc.steps[i].after.last, sc.steps[i].after.count);
     struct ramdisk *disk = rd_crash(sc.disk, p.call, (enum rd_loss)p.loss, p.loss_seed);
     rd_dump(disk);
+    if (getenv("CRASH_EXPORT") && rd_export(disk, getenv("CRASH_EXPORT")) < 0)
+        printf("# not exported\n");
     const char *dir = getenv("CRASH_EXPORT");
     if (dir && rd_export(disk, dir) < 0)
         perror(dir);

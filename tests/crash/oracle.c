@@ -11,12 +11,21 @@
 
 #define NOT(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 #define LL(x)    ((unsigned long long)(x))
+#define LARGEST  1500 /* bytes of a record, at most */
 
 struct span { /* the steps that count */
     const struct theme *theme;
     const struct step *from, *to; /* inclusive */
     bool evicts;
 };
+
+/* A message that had been removed by name is back with what told of that, and makes the stream larger
+ * than its limit, for which an older one leaves: right if no more left than had to. */
+static bool made_room(const struct span *sp, const struct snap *seen, js_seq_t seq) {
+    const char *limit = strstr(sp->theme->config, "\"max_bytes\":");
+
+    return limit && seq < seen->first && seen->bytes + LARGEST > strtoull(limit + 12, NULL, 10);
+}
 
 /* One sequence: was it there always, ever, with these bytes? */
 static int check_seq(const struct span *sp, js_seq_t seq, const struct snap *seen, char *why,
@@ -35,7 +44,7 @@ static int check_seq(const struct span *sp, js_seq_t seq, const struct snap *see
                    sp->from->text);
     if (found && ever && !same)
         return NOT("message %llu has other bytes", LL(seq));
-    if (!found && always)
+    if (!found && always && !made_room(sp, seen, seq))
         return NOT("message %llu was durable at \"%s\", was not removed, and is gone", LL(seq),
                    sp->from->text);
     return 0;
@@ -61,7 +70,7 @@ static int check_prefix(const struct span *sp, const struct snap *seen, char *wh
         if (!stays)
             continue;
         if (!snap_find(seen, seq))
-            missing = missing ? missing : seq;
+            missing = missing || made_room(sp, seen, seq) ? missing : seq;
         else if (missing)
             return NOT("message %llu is there, and the earlier %llu is not", LL(seq), LL(missing));
     }
@@ -90,7 +99,8 @@ int oracle_allows(const struct theme *theme, const struct step *steps, size_t nu
         if (s->after.count && s->after.msgs[s->after.count - 1].seq > top)
             top = s->after.msgs[s->after.count - 1].seq;
     }
-    if (seen->last < least || seen->last > most)
+    /* What is lost may count further than what anybody was told: the head of a record shows a sequence. */
+    if (seen->last < least || (seen->last > most && !seen->lost))
         return NOT("the last sequence is %llu, and was %llu..%llu since \"%s\"", LL(seen->last),
                    LL(least), LL(most), sp.from->text);
     for (js_seq_t seq = 1; seq <= top; seq++)

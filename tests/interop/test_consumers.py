@@ -146,6 +146,9 @@ def go_on_in_server(binary, store, options, retention, mine, theirs):
         equal({seq: seen[seq] for seq in (4, 8, 10)}, {4: 2, 8: 3, 10: 2}, "deliveries")
         for number in range(3):
             client.js_publish("s.b", b"more %d" % number)
+        # The server counts what is new for a consumer a little later.
+        wait_for(lambda: client.consumer_info("S", "ours")["num_pending"] == 3, 30,
+                 "the server to count what is new")
         found = {name: numbers(client.consumer_info("S", name)) for name in ("ours", "theirs")}
         equal(found["ours"]["num_ack_pending"], 0, "what is pending in the end")
         check(not any("consumer" in line.lower() for line in server.complaints()),

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -262,8 +263,10 @@ def read_live(context, binary, mount):
                 writer = Writer(server)
                 writer.start()
                 try:
-                    grown = 0
-                    for _ in range(15):
+                    grown = looks = 0
+                    until = time.monotonic() + 30
+                    while looks < 15 or (grown <= 10 and time.monotonic() < until):
+                        looks += 1
                         lines = jetfs.lines("dump", store + ":LIVE")
                         check(len(lines) >= grown, "messages went away")
                         equal([line["seq"] for line in lines], list(range(1, len(lines) + 1)),

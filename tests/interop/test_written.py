@@ -10,6 +10,7 @@ All of them go into one store, each as the stream of an account of its own, so t
 once for all. test_interop.py does this, too.
 """
 import base64
+import copy
 import json
 import os
 import shutil
@@ -37,6 +38,42 @@ EXPECTED = {
     "unknown": "newer features: a server without them does not open the stream",
 }
 
+# What a test planted from outside is still there at its end.
+PLANTED = {
+    "test_file_store_corrupted_non_ordered_sequences": "sequences that go back",
+    "test_file_store_recover_only_blk_files": "10.blk.tmp and the like: 2.10 opens no such stream",
+    "test_file_store_purge_ex_with_subject": "an index.db from before the purge",
+    "test_file_store_remove_block_with_stale_stream_state": "a block taken away",
+    "test_file_store_initial_first_seq": "first_seq in meta.inf: 2.10 purges at every start",
+}
+
+# These end with messages that limits, or the list of another replica, took out: by the format only
+# index.db tells of such removals. Without it the messages are back, for everybody.
+BACK = (
+    "a_list_that_another_replica_deleted_goes",
+    "test_jet_stream_recovers_stream_first_seq_when_not_empty",
+    "test_store_delete_range",
+    "test_store_delete_slice",
+    "test_store_max_msgs_per_update_bug",
+)
+
+# 2.10 without index.db has all messages of these, and the right end. But it does not count what a record
+# of skipped sequences stands for, and does not move on first_seq over blocks that are empty
+# (docs/format-notes.md).
+COUNTED_WRONG = (
+    "a_filter_takes_its_messages_out_of_many_blocks",
+    "test_file_store_async_flush_on_skip_msgs",
+    "test_file_store_check_skip_first_block_bug",
+    "test_file_store_delete_blocks_with_single_message_blocks",
+    "test_file_store_detect_delete_gap_with_last_skip_msg",
+    "test_file_store_purge_ex_no_tombs_on_block_removal",
+    "test_file_store_restore_delete_tombstones_exceeding_max_blk_size",
+    "test_file_store_select_next_first",
+    "test_file_store_skip_msgs",
+)
+# And of these it brings back messages of which tombstones in later blocks tell that they are gone.
+BROUGHT_BACK = ("test_file_store_select_block_with_first_seq_removals",)
+
 
 def export(programs, directory):
     for program in programs:
@@ -63,21 +100,43 @@ class Case:
 
     def __init__(self, jetfs, store, account, name):
         self.account, self.name = account, name
+        self.test = name.split(".")[0]
         msgs = os.path.join(store, "jetstream", account, "streams", "S", "msgs")
+        self.has_index = os.path.exists(os.path.join(msgs, "index.db"))
         self.blocks = len([file for file in os.listdir(msgs) if file.endswith(".blk")])
         source = "%s/jetstream/%s:S" % (store, account)
+        self.read(jetfs, source)
+
+    def read(self, jetfs, source):
         info = jetfs.json("info", "--json", source)
         self.state = {key: info[key] for key in ("messages", "bytes", "first_seq", "last_seq",
                                                  "deleted", "subjects")}
         self.state["last_time"] = golden.parse_time(info["last_time"]) if info["last_time"] else None
         self.messages = {line["seq"]: line for line in jetfs.lines("dump", source)}
 
-    def check(self, server, state_only):
+    def without_index(self, jetfs, store):
+        """The case without index.db: the same, but for what only index.db told of."""
+        case = copy.copy(self)
+        case.read(jetfs, "%s/jetstream/%s:S" % (store, self.account))
+        if self.test in BACK:
+            differs = {key for key in case.state if case.state[key] != self.state[key]}
+            if case.state["messages"] <= self.state["messages"] or "last_seq" in differs:
+                raise Failure("%s: listed, but nothing is back without index.db" % self.name)
+        else:
+            equal(case.state, self.state, "%s: our own state without index.db" % self.name)
+        return case
+
+    def check(self, server, state_only, counted_wrong):
         with server.client(self.account) as client:
             state = server_state(client, "S")
             want = dict(self.state)
             if want["last_time"] is None:
                 want["last_time"] = state["last_time"]
+            if counted_wrong:
+                if state == want:
+                    raise Failure("listed as counted wrong, but it is right")
+                for key in ("first_seq", "deleted"):
+                    want[key] = state[key]
             equal(state, want, "the server's state")
             if state_only:
                 return
@@ -108,8 +167,9 @@ def gather(jetfs, directory, store, tap):
         with open(os.path.join(target, "meta.inf"), encoding="utf-8") as file:
             config = json.load(file)
         left_out = reason_to_leave_out(jetfs, "%s/jetstream/%s:S" % (store, account), config)
+        left_out = PLANTED.get(name.split(".")[0]) or EXPECTED.get(left_out)
         if left_out:
-            tap.note("%s is left out: %s" % (name, EXPECTED[left_out]))
+            tap.note("%s is left out: %s" % (name, left_out))
             shutil.rmtree(os.path.join(store, "jetstream", account))
             continue
         cases.append(Case(jetfs, store, account, name))
@@ -122,14 +182,20 @@ def misled(version, case, without):
     return version.startswith("2.10.") and without and case.blocks > 32
 
 
-def serve(tap, version, binary, store, cases, without):
+def serve(tap, jetfs, version, binary, store, cases, without):
     with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
-        copy = copy_store(store, tmp, without)
-        with Server(binary, copy, accounts=[case.account for case in cases]) as server:
+        copied = copy_store(store, tmp, without)
+        if without:
+            cases = [case.without_index(jetfs, copied) for case in cases]
+        with Server(binary, copied, accounts=[case.account for case in cases]) as server:
             for case in cases:
-                tap.run("%s serves %s%s" % (version, case.name,
-                                            " without index.db" if without else ""),
-                        case.check, server, misled(version, case, without))
+                limited = version.startswith("2.10.") and (without or not case.has_index)
+                what = "%s serves %s%s" % (version, case.name, " without index.db" if without else "")
+                if limited and case.test in BROUGHT_BACK:
+                    tap.note(what + ": not compared, 2.10 brings removed messages back")
+                    continue
+                tap.run(what, case.check, server, misled(version, case, without),
+                        limited and case.test in COUNTED_WRONG)
             tap.run("%s says nothing%s" % (version, " without index.db" if without else ""),
                     equal, server.complaints(), [], "warnings")
 
@@ -145,7 +211,7 @@ def run_written(tap, jetfs, peers, programs):
         cases = gather(jetfs, exported, store, tap)
         for version in VERSIONS:
             for without in (False, True) if version in peers else ():
-                serve(tap, version, peers[version], store, cases, without)
+                serve(tap, jetfs, version, peers[version], store, cases, without)
 
 
 def main(argv):
