@@ -620,6 +620,7 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     in.b->file_size = scan->file_size;
     in.b->raw_size = scan->data.len;
     in.b->odd = scan->num_damages || scan->verdict != JS_SCAN_OK;
+    in.b->uncounted = JS_COUNTED_TTLS | JS_COUNTED_SCHEDULES;
     if (scan->verdict != JS_SCAN_OK)
         return ingest_unreadable(&in, next_first);
     raise_first(&in);

@@ -370,6 +370,7 @@ static int load(struct js_stream *s, bool scan) {
         r = js_stream_load_index(s, n.list, n.count);
     if (r == 0)
         r = decide_index(s, &use);
+    s->index_spoke = use.speaks && !use.cut;
     if (r == 0 && !scan && use.speaks && !use.cut)
         r = js_unread_add(s, n.list, n.count, &skip);
     if (r == 0 && skip == 0)
@@ -493,7 +494,7 @@ void js_stream_unload(struct js_stream *s, bool keep_subjects) {
     s->miscounted = false;
     atomic_store(&s->stale_firsts, false);
     atomic_store(&s->stale_lasts, false);
-    s->slots_memory = 0;
+    s->slots_memory = s->recent.kept_memory = 0;
     js_stream_drop_index(s);
     if (keep_subjects)
         js_subjects_forget_msgs(&s->subjects);

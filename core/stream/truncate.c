@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in which
- * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
- * (tombstones) is put into the block that stays, and the new end into one of its own if no record that stays
- * shows it; then blocks go, newest first, then the last one is cut.
+ * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in
+ * which a crash leaves the stream cut at a later place: first what the blocks that go know of older
+ * messages (tombstones) is put into the block that stays, and the new end into one of its own if no
+ * record that stays shows it; then blocks go, newest first, then the last one is cut.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,16 +13,23 @@
 #include "core/stream/remove.h"
 #include "core/stream/rules.h"
 
+/* And what is written beside it: all speak of sequences that will be given out anew. */
 static int unlink_index(struct js_stream *s) {
+    static const char *const names[] = {"index.db", "thw.db", "sched.db"};
     const struct js_io *io = s->env->io;
-    int r = io->unlink(io->ctx, s->files.msgs_fd, "index.db");
+    int r = 0;
 
+    for (size_t i = 0; i < sizeof names / sizeof *names && r >= 0; i++) {
+        r = io->unlink(io->ctx, s->files.msgs_fd, names[i]);
+        r = r == -ENOENT ? 0 : r;
+    }
     if (r >= 0)
         r = io->fsync(io->ctx, s->files.msgs_fd);
-    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
+    return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
-/* Tombstones of a block for messages of blocks before it: some of those stay, and others go after it. */
+/* Tombstones of a block for messages of blocks before it: some of those stay, and others go after
+ * it. */
 static int collect_tombs(struct js_stream *s, const struct js_block *b, struct js_tombs *tombs) {
     struct js_block_key *key = NULL;
     struct js_scan scan;
@@ -179,7 +186,8 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         if (i > index || s->blocks[i]->tomb_last)
             r = i > index ? collect_tombs(s, s->blocks[i], &tombs) : 0;
     if (r == 0 && tombs.count) {
-        struct js_rewrite keep = {.tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
+        struct js_rewrite keep = {
+            .tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
         r = js_block_rewrite(s, index, &keep, NULL);
     }
     /* Before anything goes, so that a crash leaves the longer stream. */

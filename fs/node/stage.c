@@ -8,9 +8,13 @@
 #include "fs/node/stream.h"
 #include "fs/view/msgfile.h"
 
+#define BUCKETS 1024
+
 static struct {
     pthread_mutex_t lock;
-    struct jf_stage *list; /* named ones and receipts */
+    struct jf_stage *list, *last;      /* named ones and receipts, by id */
+    struct jf_stage *oldest, *newest;  /* receipts, by age */
+    struct jf_stage *buckets[BUCKETS]; /* by name */
     uint64_t last_id;
     unsigned receipts;
     atomic_ullong bytes;
@@ -49,38 +53,64 @@ static void drop_ref(struct jf_stage *s) {
     free(s);
 }
 
-static void take_out(struct jf_stage *s) {
-    struct jf_stage **p = &table.list;
+static struct jf_stage **bucket_of(const char *name) {
+    uint32_t h = 2166136261u;
 
-    while (*p && *p != s)
-        p = &(*p)->next;
-    if (!*p)
-        return;
-    *p = s->next;
-    if (s->receipt_until)
-        table.receipts--;
+    for (; *name; name++)
+        h = (h ^ (uint8_t)*name) * 16777619u;
+    return &table.buckets[(h ^ h >> 16) % BUCKETS];
+}
+
+static void into_bucket(struct jf_stage *s) {
+    struct jf_stage **bucket = bucket_of(s->name);
+
+    s->chain = *bucket;
+    *bucket = s;
+}
+
+static void out_of_bucket(const struct jf_stage *s) {
+    struct jf_stage **p = bucket_of(s->name);
+
+    while (*p != s)
+        p = &(*p)->chain;
+    *p = s->chain;
+}
+
+static void out_of_receipts(struct jf_stage *s) {
+    *(s->older ? &s->older->newer : &table.oldest) = s->newer;
+    *(s->newer ? &s->newer->older : &table.newest) = s->older;
+    s->older = s->newer = NULL;
     s->receipt_until = 0;
+    table.receipts--;
+}
+
+/* Those that have a name are in the table. */
+static void take_out(struct jf_stage *s) {
+    if (!s->name)
+        return;
+    out_of_bucket(s);
+    *(s->prev ? &s->prev->next : &table.list) = s->next;
+    *(s->next ? &s->next->prev : &table.last) = s->prev;
+    if (s->receipt_until)
+        out_of_receipts(s);
     free(s->name);
     s->name = NULL;
     drop_ref(s);
 }
 
-/* The oldest receipts go first: the list is in order of age. */
+/* The oldest receipts go first. */
 static void expire(void) {
     js_time_t t = now();
 
-    for (struct jf_stage *s = table.list, *next; s; s = next) {
-        next = s->next;
-        if (s->receipt_until && (s->receipt_until <= t || table.receipts > JF_MAX_RECEIPTS))
-            take_out(s);
-    }
+    while (table.oldest && (table.oldest->receipt_until <= t || table.receipts > JF_MAX_RECEIPTS))
+        take_out(table.oldest);
 }
 
 static struct jf_stage *find(struct jf_stream *stream, const char *dir, const char *name) {
-    struct jf_stage *s = table.list;
+    struct jf_stage *s = *bucket_of(name);
 
     while (s && !(s->stream == stream && strcmp(s->dir, dir) == 0 && strcmp(s->name, name) == 0))
-        s = s->next;
+        s = s->chain;
     return s;
 }
 
@@ -123,11 +153,11 @@ int jf_stage_new(struct jf_stream *stream, const char *dir, const char *name, pi
     pthread_mutex_lock(&table.lock);
     int r = s->dir && s->name ? clear_name(stream, dir, name) : JS_ERR_NOMEM;
     if (r == 0) {
-        struct jf_stage **p = &table.list;
         s->id = ++table.last_id;
-        while (*p)
-            p = &(*p)->next;
-        *p = s;
+        s->prev = table.last;
+        *(s->prev ? &s->prev->next : &table.list) = s;
+        table.last = s;
+        into_bucket(s);
         *ret_stage = s;
     } else {
         s->refs = 1;
@@ -170,8 +200,10 @@ int jf_stage_rename(struct jf_stage *s, const char *dir, const char *name) {
         r = -ENOENT;
     if (r == 0) {
         char *old_dir = s->dir, *old_name = s->name;
+        out_of_bucket(s);
         s->dir = d;
         s->name = n;
+        into_bucket(s);
         d = old_dir;
         n = old_name;
     }
@@ -241,11 +273,25 @@ static bool ends_with_msg(const char *name) {
     return n > 4 && strcmp(name + n - 4, ".msg") == 0;
 }
 
-/* From now on the name is a receipt. */
-static void become_receipt(struct jf_stage *s) {
+bool jf_stage_is_duplicate(const struct jf_stream *stream, js_seq_t seq) {
+    bool found = false;
+
     pthread_mutex_lock(&table.lock);
+    for (struct jf_stage *s = table.list; s && !found; s = s->next)
+        found = s->duplicate_of == seq && s->stream == stream && s->receipt_until > now();
+    pthread_mutex_unlock(&table.lock);
+    return found;
+}
+
+/* From now on the name is a receipt. */
+static void become_receipt(struct jf_stage *s, bool duplicate) {
+    pthread_mutex_lock(&table.lock);
+    s->duplicate_of = duplicate ? s->seq : 0;
     if (s->name && !s->receipt_until) {
         s->receipt_until = now() + JF_RECEIPT_S * INT64_C(1000000000);
+        s->older = table.newest;
+        *(s->older ? &s->older->newer : &table.oldest) = s;
+        table.newest = s;
         table.receipts++;
     }
     pthread_mutex_unlock(&table.lock);
@@ -287,6 +333,7 @@ static int parse(struct jf_stage *s, const char *dir, bool headers, struct js_ne
 int jf_stage_commit(struct jf_stage *s) {
     struct jf_msgfile file = {0};
     struct js_new_msg m;
+    int err = 0;
 
     s->dirty = false;
     pthread_mutex_lock(&table.lock);
@@ -296,14 +343,14 @@ int jf_stage_commit(struct jf_stage *s) {
     if (!dir)
         return JS_ERR_NOMEM;
     int r = parse(s, dir, headers, &m, &file);
-    if (r == 0)
-        r = js_stream_store_msg(s->stream->stream, m.subject, m.subject_len, m.hdr, m.hdr_len,
-                                m.data, m.data_len, &s->seq, NULL);
+    if (r == 0 && js_stream_store_msgs(s->stream->stream, &m, 1, &err) != 1)
+        r = err < 0 ? err : JS_ERR_IO;
     jf_msgfile_done(&file);
     free(dir);
     if (r < 0)
         return r;
+    s->seq = m.ret_seq;
     s->committed = true;
-    become_receipt(s);
+    become_receipt(s, m.ret_duplicate);
     return 0;
 }
