@@ -62,6 +62,17 @@ void rd_leave(struct ramdisk *d, uint32_t dir, const char *name) {
     in->count--;
 }
 
+void rd_swap(struct ramdisk *d, uint32_t dir, const char *a, const char *b) {
+    struct rd_entry *x = rd_find(&d->inodes[dir], a), *y = rd_find(&d->inodes[dir], b);
+
+    if (!x || !y)
+        return;
+    uint32_t ino = x->ino;
+    x->ino = y->ino;
+    y->ino = ino;
+    d->inodes[dir].mtime = ++d->tick;
+}
+
 size_t rd_len(const struct rd_inode *in) {
     return in->blob ? in->blob->len : 0;
 }

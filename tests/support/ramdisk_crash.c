@@ -118,9 +118,11 @@ static void replay_names(struct crash *c) {
             rd_enter(c->to, op->dir, op->name, op->ino);
         } else if (op->kind == RD_OP_LEAVE) {
             rd_leave(c->to, op->dir, op->name);
-        } else {
+        } else if (op->kind == RD_OP_MOVE) {
             rd_leave(c->to, op->dir, op->name);
             rd_enter(c->to, op->dir2, op->name2, op->ino);
+        } else {
+            rd_swap(c->to, op->dir, op->name, op->name2);
         }
     }
 }
@@ -147,7 +149,7 @@ struct ramdisk *rd_crash(const struct ramdisk *from, size_t upto, enum rd_loss l
 }
 
 void rd_print_log(const struct ramdisk *d, size_t upto) {
-    static const char *const names[] = {"write", "cut", "sync", "enter", "leave", "move"};
+    static const char *const names[] = {"write", "cut", "sync", "enter", "leave", "move", "swap"};
 
     for (size_t i = 0; i < upto && i < d->num_ops; i++) {
         const struct rd_op *op = &d->ops[i];

@@ -27,7 +27,7 @@ struct rd_inode {
     size_t count, cap;
 };
 
-enum rd_op_kind { RD_OP_WRITE, RD_OP_CUT, RD_OP_SYNC, RD_OP_ENTER, RD_OP_LEAVE, RD_OP_MOVE };
+enum rd_op_kind { RD_OP_WRITE, RD_OP_CUT, RD_OP_SYNC, RD_OP_ENTER, RD_OP_LEAVE, RD_OP_MOVE, RD_OP_SWAP };
 
 struct rd_op {
     enum rd_op_kind kind;
@@ -68,6 +68,8 @@ uint32_t rd_new_inode(struct ramdisk *disk, bool is_dir);
 struct rd_entry *rd_find(const struct rd_inode *dir, const char *name);
 void rd_enter(struct ramdisk *disk, uint32_t dir, const char *name, uint32_t ino);
 void rd_leave(struct ramdisk *disk, uint32_t dir, const char *name);
+/* Two names of a directory change places; nothing happens if one is not there. */
+void rd_swap(struct ramdisk *disk, uint32_t dir, const char *a, const char *b);
 void rd_write(struct ramdisk *disk, uint32_t ino, const void *data, size_t len, uint64_t off);
 void rd_cut(struct ramdisk *disk, uint32_t ino, uint64_t len);
 size_t rd_len(const struct rd_inode *inode);

@@ -343,6 +343,32 @@ static int io_rename(void *ctx, int from_dirfd, const char *from, int to_dirfd, 
     return leave(d, r < 0 ? r : rename_one(d, from_dirfd, from, to_dirfd, to));
 }
 
+/* Within one directory: more is not needed. */
+static int io_exchange(void *ctx, int a_dirfd, const char *a, int b_dirfd, const char *b) {
+    struct ramdisk *d = ctx;
+    uint32_t a_dir, b_dir;
+    int r = enter(d, RD_NAMES);
+
+    if (r == 0)
+        r = dir_of(d, a_dirfd, &a, &a_dir);
+    if (r == 0)
+        r = dir_of(d, b_dirfd, &b, &b_dir);
+    if (r == 0 && a_dir != b_dir)
+        r = -EXDEV;
+    if (r == 0 && (!rd_find(&d->inodes[a_dir], a) || !rd_find(&d->inodes[a_dir], b)))
+        r = -ENOENT;
+    if (r == 0) {
+        note(d, &(struct rd_op){.kind = RD_OP_SWAP,
+                                .ino = rd_find(&d->inodes[a_dir], a)->ino,
+                                .dir = a_dir,
+                                .dir2 = a_dir,
+                                .name = (char *)(uintptr_t)a,
+                                .name2 = (char *)(uintptr_t)b});
+        rd_swap(d, a_dir, a, b);
+    }
+    return leave(d, r);
+}
+
 static int io_list(void *ctx, int dirfd, int (*fn)(void *arg, const char *name), void *arg) {
     struct ramdisk *d = ctx;
     int r = enter(d, RD_STATS);
@@ -532,6 +558,7 @@ void rd_init_io(struct ramdisk *d) {
         .fsync = io_sync,
         .fdatasync = io_sync,
         .rename = io_rename,
+        .exchange = io_exchange,
         .link = io_link,
         .unlink = io_unlink,
         .rmdir = io_rmdir,
