@@ -185,8 +185,10 @@ static void let_write(struct js_stream *s) {
     pthread_rwlock_unlock(&s->lock);
 }
 
+/* *ret_exchanged: the name stands for the new directory, and the open stream is the old one, whatever is
+ * returned. */
 static int convert_cipher(struct js_store *store, struct js_stream *from,
-                          enum js_new_cipher cipher) {
+                          enum js_new_cipher cipher, bool *ret_exchanged) {
     const struct js_io *io = store->env->io;
     char hidden[300];
     int streams, fd;
@@ -198,7 +200,10 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
     if (r < 0)
         return r;
     snprintf(hidden, sizeof hidden, ".%s.convert", from->name);
-    r = js_store_clear_dir(store->env, streams, hidden);
+    /* An exchange that was not synced must not be undone by a crash when the other directory is gone. */
+    r = js_err_from_errno(-io->fsync(io->ctx, streams));
+    if (r == 0)
+        r = js_store_clear_dir(store->env, streams, hidden);
     if (r == 0)
         r = js_err_from_errno(-io->mkdir(io->ctx, streams, hidden, 0700));
     if (r == 0) {
@@ -211,10 +216,12 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
         r = fill_copy(store, from, hidden);
     if (r == 0)
         r = js_err_from_errno(-io->exchange(io->ctx, streams, hidden, streams, from->name));
+    *ret_exchanged = r == 0;
     if (r == 0)
         r = js_err_from_errno(-io->fsync(io->ctx, streams));
-    /* What has the hidden name now is the old stream, or the copy that did not come about. */
-    int c = js_store_clear_dir(store->env, streams, hidden);
+    /* What has the hidden name now is the old stream, or the copy that did not come about. As long as the
+     * exchange may not be on disk the old one stays. */
+    int c = r < 0 && *ret_exchanged ? 0 : js_store_clear_dir(store->env, streams, hidden);
     io->close(io->ctx, streams);
     return r < 0 ? r : c;
 }
@@ -250,16 +257,18 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
     enum js_cipher now = s->has_seed ? s->seed.cipher : JS_CIPHER_NONE;
     if (r == 0 && cipher && cipher_of(*cipher) != now) {
         r = hold_still(s);
-        bool held = r == 0;
+        bool held = r == 0, exchanged = false;
         if (r == 0)
-            r = convert_cipher(store, s, *cipher);
+            r = convert_cipher(store, s, *cipher, &exchanged);
         changed = 1;
-        if (r < 0 && held)
+        if (held && !exchanged)
             let_write(s);
-        if (r == 0)
-            r = forget_stream(store, account, name, s);
+        int f = 0;
+        if (exchanged)
+            f = forget_stream(store, account, name, s);
         else
             js_stream_unref(s);
+        r = r < 0 ? r : f;
     } else {
         if (r == 0 && s->encrypted) {
             pthread_rwlock_wrlock(&s->lock);
@@ -304,6 +313,7 @@ static int move_world(struct js_store *store, struct js_stream *s, bool to_lz4) 
         r = JS_ERR_EXISTS;
     if (r == 0)
         r = js_err_from_errno(-io->rename(io->ctx, from, s->name, to, s->name));
+    bool moved = r == 0;
     if (r == 0)
         r = js_err_from_errno(-io->fsync(io->ctx, to));
     if (r == 0)
@@ -312,7 +322,7 @@ static int move_world(struct js_store *store, struct js_stream *s, bool to_lz4) 
         io->close(io->ctx, from);
     if (to >= 0)
         io->close(io->ctx, to);
-    if (r == 0) {
+    if (moved) {
         pthread_rwlock_wrlock(&s->lock);
         s->lz4 = to_lz4;
         pthread_rwlock_unlock(&s->lock);

@@ -170,6 +170,8 @@ static void stage_purge(struct pt *p, bool empty) {
     directory(p, "__new_msgs__", true);
     if (!empty)
         move_block(p, "msgs/2", "__new_msgs__/2", false);
+    else if (!pt_is_plain(p))
+        move(p, "msgs/2.key", "__new_msgs__/2.key"); /* as far as it came */
 }
 
 PORTED(a_staged_purge_is_finished) {

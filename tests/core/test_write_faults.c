@@ -152,7 +152,8 @@ static void after_failure(struct run *run, char op, int err, uint64_t rng, uint6
     run->sc.rng = rng;
     run->sc.stored = stored;
     int r = script_do(&run->sc, op, &run->step);
-    if (r == JS_ERR_READ_ONLY && js_stream_health(run->sc.stream) != JS_HEALTH_OK) {
+    if ((r == JS_ERR_READ_ONLY || r == JS_ERR_CORRUPT) && run->sc.stream &&
+        js_stream_health(run->sc.stream) != JS_HEALTH_OK) {
         /* Blocks that could not be read count as such until the stream is opened again. */
         open_again(run);
         run->sc.rng = rng;

@@ -39,6 +39,10 @@ const struct theme themes[] = {
      "sssbrBc", true},
     {"age", CONFIG(",\"max_age\":3000000000"), SYNC_ALWAYS, 1024, 0, 40, "sssbwrc", true},
     {"ttl", CONFIG(",\"allow_msg_ttl\":true"), SYNC_ALWAYS, 1024, 0, 40, "sssbwrc", true},
+    {"ciphers", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbbrxxc", true},
+    {"compressions", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbbrezzBc", true},
+    {"ciphers and compressions, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40,
+     "sbbrruxzTBCyc", false},
     {"configuration", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrggc", true},
     {"everything", CONFIG(""), SYNC_ALWAYS, 1024, 0, 60, "sssbbbLrreeukptTKMBCcw", true},
     {"everything, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwyy",
@@ -50,11 +54,17 @@ static uint64_t below(struct script *sc, uint64_t n) {
     return crash_next(&sc->rng) % n;
 }
 
+static int kek(void *ctx, const char *account, const char *context, uint8_t ret[32]) {
+    (void)ctx;
+    return js_kek_derive("s3cr3t", 6, account, context, ret);
+}
+
 int script_open(const struct theme *theme, struct testenv *te, struct js_store **ret_store,
                 struct js_stream **ret_stream, char *why) {
     struct js_store_options options = {.flags = JS_OPEN_RW | theme->flags,
                                        .sync = theme->sync,
                                        .block_size = theme->block_size,
+                                       .key = kek,
                                        .scan_threads = 1};
     char text[160];
     int r = js_store_open(&te->env, "/s", &options, ret_store, text, sizeof text);
@@ -166,6 +176,26 @@ static int change_config(struct script *sc, struct step *step) {
     return js_stream_update_config(sc->stream, config, sc->why, sizeof sc->why);
 }
 
+static int change_cipher(struct script *sc, struct step *step) {
+    static const char *const names[] = {"none", "chacha", "aes"};
+    enum js_new_cipher c = (enum js_new_cipher)below(sc, 3);
+
+    snprintf(step->text, sizeof step->text, "cipher %s", names[c]);
+    js_stream_unref(sc->stream);
+    sc->stream = NULL;
+    int r = js_store_rekey(sc->store, "A", "S", &c, NULL);
+    int g = js_store_get_stream(sc->store, "A", "S", &sc->stream);
+    return r < 0 ? r : g;
+}
+
+static int change_compression(struct script *sc, struct step *step) {
+    static const char *const names[] = {"none", "s2", "lz4"};
+    const char *name = names[below(sc, 3)];
+
+    snprintf(step->text, sizeof step->text, "compression %s", name);
+    return js_store_recompress(sc->store, "A", "S", name, NULL, sc->why, sizeof sc->why);
+}
+
 int script_do(struct script *sc, char op, struct step *step) {
     js_seq_t seq;
 
@@ -211,6 +241,10 @@ int script_do(struct script *sc, char op, struct step *step) {
     case 'C':
         snprintf(step->text, sizeof step->text, "rewrite blocks");
         return js_stream_compact_blocks(sc->stream, NULL);
+    case 'x':
+        return change_cipher(sc, step);
+    case 'z':
+        return change_compression(sc, step);
     case 'g':
         return change_config(sc, step);
     case 'w':
