@@ -286,10 +286,13 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     uint64_t old_size = rw.b->file_size;
     bool replaced = false;
 
+    /* What makes a record useless is on disk before it goes: also that the sequences went on. */
+    int r = how->drop_dead && s->writer ? js_writer_sync_locked(s, s->writer) : 0;
     /* Files that are about to go may still be there after a crash. */
     rw.oldest = js_graves_pending(s) ? 0 : js_stream_oldest_record(s);
     js_scan_init(&rw.scan, s->env);
-    int r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
+    if (r == 0)
+        r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
         r = rw.scan.verdict == JS_SCAN_UNREADABLE ? rw.scan.error : JS_ERR_CORRUPT;
     if (r == 0 && rw.b->slots) {

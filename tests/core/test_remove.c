@@ -116,6 +116,28 @@ PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
     pt_same_everywhere(p);
 }
 
+/* What a rewrite drops, because later records say more, must not go before these are on the disk. */
+PORTED(a_rewrite_does_not_take_the_end_of_the_sequences) {
+    p->sync = JS_SYNC_CLOSE;
+    pt_open(p, "", 160);
+    fill(p, 3);
+    pt_remove(p, 3);
+    pt_must(p, js_stream_sync(p->stream), "sync");
+    rd_record(p->disk);
+    fill(p, 2); /* in the next block, not synced */
+    pt_must(p, js_stream_compact_blocks(p->stream, NULL), "compact_blocks");
+    for (size_t at = 0; at <= rd_recorded(p->disk); at++) {
+        struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
+        q.disk = rd_crash(p->disk, at, RD_ALL_LOST, 1);
+        te_init(&q.te, rd_io(q.disk));
+        pt_reopen(&q);
+        struct js_stream_state st = pt_state(&q);
+        assert_true(st.last_seq >= 3 && st.msgs >= 2 && st.first_seq == 1);
+        pt_close(&q);
+        rd_free(q.disk);
+    }
+}
+
 static void snap(struct pt *p, struct snap *ret) {
     char why[200];
 
@@ -192,6 +214,7 @@ int main(void) {
         cmocka_unit_test(a_list_that_another_replica_deleted_goes),
         cmocka_unit_test(what_was_removed_at_the_head_stays_removed),
         cmocka_unit_test(a_compact_whose_rewrite_fails_changes_nothing),
+        cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
         cmocka_unit_test(a_purge_whose_writes_fail_tells_what_is_left),
         cmocka_unit_test(a_purge_without_memory_tells_what_is_left),
