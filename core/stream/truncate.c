@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in which
- * a crash leaves the stream cut at a later place: first what the blocks that go know of older messages
- * (tombstones) is put into the block that stays, and the new end into one of its own if no record that stays
- * shows it; then blocks go, newest first, then the last one is cut.
+ * Truncating: everything above a sequence goes, and the stream's end moves back. In an order in
+ * which a crash leaves the stream cut at a later place: first what the blocks that go know of older
+ * messages (tombstones) is put into the block that stays, and the new end into one of its own if no
+ * record that stays shows it; then blocks go, newest first, then the last one is cut.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 #include "core/stream/rules.h"
 
@@ -22,7 +23,8 @@ static int unlink_index(struct js_stream *s) {
     return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
 }
 
-/* Tombstones of a block for messages of blocks before it: some of those stay, and others go after it. */
+/* Tombstones of a block for messages of blocks before it: some of those stay, and others go after
+ * it. */
 static int collect_tombs(struct js_stream *s, const struct js_block *b, struct js_tombs *tombs) {
     struct js_block_key *key = NULL;
     struct js_scan scan;
@@ -179,7 +181,8 @@ static int truncate_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         if (i > index || s->blocks[i]->tomb_last)
             r = i > index ? collect_tombs(s, s->blocks[i], &tombs) : 0;
     if (r == 0 && tombs.count) {
-        struct js_rewrite keep = {.tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
+        struct js_rewrite keep = {
+            .tombs = tombs.list, .num_tombs = tombs.count, .compression = 'n'};
         r = js_block_rewrite(s, index, &keep, NULL);
     }
     /* Before anything goes, so that a crash leaves the longer stream. */
@@ -235,7 +238,7 @@ int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
     if (r == 0 && seq > stream->last_seq)
         r = JS_ERR_INVAL;
     if (r == 0 && seq < stream->last_seq) {
-        r = js_stream_scan_locked(stream);
+        r = js_stream_know_all(stream, w);
         /* Nothing of it is there: an empty stream at that place. */
         if (r == 0 && (seq == 0 || stream->msgs == 0 || seq < stream->first_seq))
             r = reset(stream, w, seq, &gone);

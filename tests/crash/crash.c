@@ -3,8 +3,8 @@
  * usage: crash [--states N] [--seed S] [--theme TEXT] [--one THEME:SEED:CALL:LOSS:LOSSSEED]
  *   --states N   how many different disks, over all themes (2000)
  *   --one ...    one disk again, as a failure printed it, with the calls that led there;
- *                CRASH_TRACE=1 shows those of a broken recovery, too; CRASH_EXPORT=DIR (an empty one)
- *                writes the disk there
+ *                CRASH_TRACE=1 shows those of a broken recovery, too; CRASH_EXPORT=DIR (an empty
+ * one) writes the disk there
  *
  * TAP: one line for each theme.
  */

@@ -18,8 +18,8 @@ struct span { /* the steps that count */
     bool evicts;
 };
 
-/* A message that had been removed by name is back with what told of that, and makes the stream larger
- * than its limit, for which older ones leave: right if no more left than had to. */
+/* A message that had been removed by name is back with what told of that, and makes the stream
+ * larger than its limit, for which older ones leave: right if no more left than had to. */
 static bool made_room(const struct span *sp, const struct snap *seen, js_seq_t seq) {
     const char *limit = strstr(sp->theme->config, "\"max_bytes\":");
     uint64_t bytes = seen->bytes;

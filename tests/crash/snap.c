@@ -55,8 +55,8 @@ int snap_take(struct js_stream *s, struct snap *ret, char *why) {
                     abort();
             }
             size_t size = 30 + m.subject_len + (m.hdr_len ? 4 + m.hdr_len : 0) + m.data_len;
-            ret->msgs[ret->count++] = (struct snap_msg){
-                .seq = seqs[i], .hash = hash_msg(&m), .size = (uint32_t)size};
+            ret->msgs[ret->count++] =
+                (struct snap_msg){.seq = seqs[i], .hash = hash_msg(&m), .size = (uint32_t)size};
             js_msg_release(&m);
         }
         from = n ? seqs[n - 1] + 1 : from;
