@@ -81,8 +81,11 @@ static int put_end(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_ti
 static int reset(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
     js_time_t now = s->env->clock->now(s->env->clock->ctx);
     size_t keep = seq != 0;
-    int r = js_writer_release(s, w);
+    /* Files that wait to go are older than what goes at once. */
+    int r = js_writer_sync_locked(s, w);
 
+    if (r == 0)
+        r = js_writer_release(s, w);
     if (r == 0)
         r = js_graves_reserve(s, s->num_blocks + 1);
     if (r == 0 && s->files.msgs_fd >= 0)
