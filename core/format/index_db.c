@@ -15,6 +15,7 @@
 #include "core/format/index_db.h"
 
 #include "core/base/limits.h"
+#include "core/format/record.h"
 
 #define MAGIC 11
 #define NEWEST 4
@@ -76,7 +77,7 @@ static int read_block(struct js_reader *r, struct js_index_db *ix, struct js_ind
         b->ttls = js_read_uv(r);
     if (ix->version >= 3)
         b->schedules = js_read_uv(r);
-    if (r->bad || number == 0 || number > UINT32_MAX)
+    if (r->bad || number == 0 || number > UINT32_MAX || b->last_seq > JS_SEQ_MASK)
         return JS_ERR_CORRUPT;
     b->number = (uint32_t)number;
     if (!deleted)
@@ -115,7 +116,7 @@ static int decode(struct js_reader *r, struct js_index_db *ix) {
         return e;
     uint64_t last = js_read_uv(r);
     const uint8_t *sum = js_read_bytes(r, 8);
-    if (!sum || last > UINT32_MAX)
+    if (!sum || last > UINT32_MAX || ix->last_seq > JS_SEQ_MASK)
         return JS_ERR_CORRUPT;
     ix->last_block = (uint32_t)last;
     memcpy(ix->last_sum, sum, 8);

@@ -149,7 +149,7 @@ static int begin_copy(struct js_store *store, struct js_stream *from, int fd,
 
 static int fill_copy(struct js_store *store, struct js_stream *from, const char *hidden) {
     struct js_stream *to;
-    int r = js_store_open_hidden(store, from->account, from->name, hidden, &to);
+    int r = js_store_open_hidden(store, from->account, from->name, hidden, from->lz4, &to);
 
     if (r < 0)
         return r;
@@ -164,6 +164,27 @@ static int fill_copy(struct js_store *store, struct js_stream *from, const char 
     return r;
 }
 
+/* Nobody writes to a stream while it is copied: what came in the middle would stay behind. */
+static int hold_still(struct js_stream *s) {
+    pthread_rwlock_wrlock(&s->lock);
+    struct js_writer *w = s->writer;
+    int r = w ? js_writer_sync_locked(s, w) : 0;
+    if (r == 0 && w && w->changed)
+        r = js_stream_write_index(s);
+    if (r == 0) {
+        js_writer_free(s);
+        s->unwritable = "it is being converted";
+    }
+    pthread_rwlock_unlock(&s->lock);
+    return r;
+}
+
+static void let_write(struct js_stream *s) {
+    pthread_rwlock_wrlock(&s->lock);
+    s->unwritable = NULL;
+    pthread_rwlock_unlock(&s->lock);
+}
+
 static int convert_cipher(struct js_store *store, struct js_stream *from,
                           enum js_new_cipher cipher) {
     const struct js_io *io = store->env->io;
@@ -172,7 +193,8 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
 
     if (!io->exchange)
         return JS_ERR_UNSUPPORTED;
-    int r = js_store_open_streams_dir(store, from->account, &streams);
+    int r = from->lz4 ? js_store_open_world(store, from->account, "jetfs", &streams)
+                      : js_store_open_streams_dir(store, from->account, &streams);
     if (r < 0)
         return r;
     snprintf(hidden, sizeof hidden, ".%s.convert", from->name);
@@ -227,8 +249,13 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
         r = JS_ERR_CORRUPT; /* salvage first: what cannot be read would be left behind */
     enum js_cipher now = s->has_seed ? s->seed.cipher : JS_CIPHER_NONE;
     if (r == 0 && cipher && cipher_of(*cipher) != now) {
-        r = convert_cipher(store, s, *cipher);
+        r = hold_still(s);
+        bool held = r == 0;
+        if (r == 0)
+            r = convert_cipher(store, s, *cipher);
         changed = 1;
+        if (r < 0 && held)
+            let_write(s);
         if (r == 0)
             r = forget_stream(store, account, name, s);
         else
@@ -324,6 +351,12 @@ int js_store_recompress(struct js_store *store, const char *account, const char 
     if (store->kind == JS_SOURCE_STREAM && lz4 != s->lz4) {
         js_why(ret_why, why_size, "to or from lz4 the stream moves: give the store as SOURCE");
         r = JS_ERR_INVAL;
+    }
+    /* It would lie where that one does. */
+    if (r == 0 && !lz4 && s->lz4) {
+        r = js_store_check_name(store, account, "streams", name);
+        if (r == JS_ERR_EXISTS)
+            js_why(ret_why, why_size, "there is another stream of this name without LZ4 blocks");
     }
     if (r == 0 && lz4 && !s->lz4)
         r = move_world(store, s, true);

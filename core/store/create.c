@@ -131,6 +131,9 @@ int js_store_create_stream(struct js_store *store, const char *account, const ch
     if (r == 0)
         r = js_store_check_subjects(store, account, name, &config, ret_why, why_size);
     js_stream_config_done(&config);
+    /* With LZ4 blocks it lies beside. */
+    if (r == 0 && store->kind != JS_SOURCE_STREAM && store->kind != JS_SOURCE_BACKUP)
+        r = js_store_check_name(store, account, "jetfs", name);
     if (r == 0)
         r = js_store_provide_account(store, account, &fd);
     if (r == 0) {

@@ -329,6 +329,18 @@ int js_store_open_world(struct js_store *s, const char *account, const char *wor
     return 0;
 }
 
+int js_store_check_name(struct js_store *s, const char *account, const char *world,
+                        const char *name) {
+    struct stat st;
+    int fd = -1, r = js_store_open_world(s, account, world, &fd);
+
+    if (r < 0)
+        return r == JS_ERR_NO_ACCOUNT ? 0 : r;
+    r = s->env->io->stat(s->env->io->ctx, fd, name, &st);
+    s->env->io->close(s->env->io->ctx, fd);
+    return r >= 0 ? JS_ERR_EXISTS : r == -ENOENT ? 0 : js_err_from_errno(-r);
+}
+
 int js_store_open_streams_dir(struct js_store *s, const char *account, int *ret_fd) {
     int r = js_store_open_world(s, account, "streams", ret_fd);
 

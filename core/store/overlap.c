@@ -65,10 +65,18 @@ int js_store_check_subjects(struct js_store *store, const char *account, const c
     /* A source that is one stream has no others. */
     if (store->kind == JS_SOURCE_STREAM || store->kind == JS_SOURCE_BACKUP)
         return 0;
-    int r = js_store_open_streams_dir(store, account, &l.streams_fd);
-    if (r < 0)
-        return r == JS_ERR_NO_ACCOUNT ? 0 : r;
-    r = js_io_result(store->env->io->list(store->env->io->ctx, l.streams_fd, see_stream, &l));
-    store->env->io->close(store->env->io->ctx, l.streams_fd);
+    static const char *const worlds[] = {"streams", "jetfs"};
+    int r = 0;
+    for (size_t i = 0; i < 2 && r == 0; i++) {
+        r = js_store_open_world(store, account, worlds[i], &l.streams_fd);
+        if (r == JS_ERR_NO_ACCOUNT) {
+            r = 0;
+            continue;
+        }
+        if (r < 0)
+            break;
+        r = js_io_result(store->env->io->list(store->env->io->ctx, l.streams_fd, see_stream, &l));
+        store->env->io->close(store->env->io->ctx, l.streams_fd);
+    }
     return r;
 }

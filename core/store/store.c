@@ -219,7 +219,7 @@ static int open_files(struct js_store *store, const char *account, const char *n
 
 /* Opens, locks and reads a stream; no lock of the store is held. */
 static int bring_in(struct js_store *store, const char *account, const char *name,
-                    const char *hidden, uint64_t identity, struct js_stream **ret) {
+                    const char *hidden, bool lz4, uint64_t identity, struct js_stream **ret) {
     const struct js_io *io = store->env->io;
     struct js_stream *s = js_stream_new(store, store->env, account, name);
 
@@ -242,7 +242,9 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     int r = 0;
     if (hidden) {
         int streams = -1;
-        r = js_store_open_streams_dir(store, account, &streams);
+        s->lz4 = lz4;
+        r = lz4 ? js_store_open_world(store, account, "jetfs", &streams)
+                : js_store_open_streams_dir(store, account, &streams);
         if (r == 0)
             r = js_files_open_dir(store->env, streams, hidden, &s->files);
         if (streams >= 0)
@@ -268,11 +270,11 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
 }
 
 int js_store_open_hidden(struct js_store *store, const char *account, const char *name,
-                         const char *hidden, struct js_stream **ret_stream) {
+                         const char *hidden, bool lz4, struct js_stream **ret_stream) {
     pthread_mutex_lock(&store->mu);
     uint64_t identity = ++store->next_identity;
     pthread_mutex_unlock(&store->mu);
-    return bring_in(store, account, name, hidden, identity, ret_stream);
+    return bring_in(store, account, name, hidden, lz4, identity, ret_stream);
 }
 
 static struct js_open_stream *find_open(struct js_store *store, const char *account,
@@ -326,7 +328,7 @@ int js_store_get_stream(struct js_store *store, const char *account, const char 
     store->streams = o;
     uint64_t identity = ++store->next_identity;
     pthread_mutex_unlock(&store->mu);
-    int r = bring_in(store, account, name, NULL, identity, &s);
+    int r = bring_in(store, account, name, NULL, false, identity, &s);
     pthread_mutex_lock(&store->mu);
     if (r < 0) {
         forget_open(store, o);

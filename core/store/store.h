@@ -39,6 +39,9 @@ int js_store_discover(struct js_store *store, const char *source, char *ret_why,
 /* Opens an account's directory; the directory "streams" or "jetfs" in it. NO_ACCOUNT. */
 int js_store_open_account_dir(struct js_store *store, const char *account, int *ret_fd);
 int js_store_open_world(struct js_store *store, const char *account, const char *world, int *ret_fd);
+/* EXISTS when a stream of that name lies in that directory of an account; 0 when none does. */
+int js_store_check_name(struct js_store *store, const char *account, const char *world,
+                        const char *name);
 /* Opens the directory that holds an account's streams. NO_ACCOUNT. */
 int js_store_open_streams_dir(struct js_store *store, const char *account, int *ret_fd);
 
@@ -66,7 +69,7 @@ int js_store_check_subjects(struct js_store *store, const char *account, const c
 
 /* Opens a directory below streams/ as a stream of that name that the store does not know (convert.c). */
 int js_store_open_hidden(struct js_store *store, const char *account, const char *name,
-                         const char *hidden, struct js_stream **ret_stream);
+                         const char *hidden, bool lz4, struct js_stream **ret_stream);
 
 /* ---- restore.c ---------------------------------------------------------------------------------- */
 

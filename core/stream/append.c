@@ -8,8 +8,7 @@
 
 bool js_stream_takes(const struct js_stream *s, const char *subject, size_t len) {
     for (size_t i = 0; i < s->config.num_subjects; i++)
-        if (js_subject_matches(subject, len, s->config.subjects[i],
-                               strlen(s->config.subjects[i])))
+        if (js_subject_matches(subject, len, s->config.subjects[i], strlen(s->config.subjects[i])))
             return true;
     return false;
 }
@@ -30,6 +29,9 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     }
     if (m->hdr_len > JS_MAX_HEADER)
         return JS_ERR_MSG_TOO_LARGE;
+    /* The bits above mean something else. */
+    if (s->last_seq >= JS_SEQ_MASK)
+        return JS_ERR_TOO_BIG;
     if (!raw && c->max_msg_size > 0 && m->hdr_len + m->data_len > (uint64_t)c->max_msg_size)
         return JS_ERR_MSG_TOO_LARGE;
     *ret_len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
@@ -93,11 +95,46 @@ static int store_own(struct js_stream *s, struct js_writer *w, struct js_new_msg
 
     m->hdr = v->own.data;
     m->hdr_len = v->own.len;
-    uint32_t len = js_record_size(m->subject_len, m->hdr_len, m->data_len);
-    int r = !len || m->hdr_len > JS_MAX_HEADER ? JS_ERR_MSG_TOO_LARGE
-                                               : store_checked(s, w, m, sid, len, now, v, gone);
+    uint32_t len;
+    int r = check_msg(s, m, false, &sid, &len); /* these are longer */
+    if (r == 0)
+        r = store_checked(s, w, m, sid, len, now, v, gone);
     m->hdr = given;
     m->hdr_len = given_len;
+    return r;
+}
+
+/* A message that no consumer wants uses up its sequence all the same, and its schedule goes on. */
+static int pass_over(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, js_time_t now,
+                     struct js_gone *gone) {
+    js_seq_t over = 0;
+    int r = store_nothing(s, w, m, now);
+
+    if (r == 0)
+        r = js_sched_note(s, w->block, m, &over);
+    if (r == 0 && over) {
+        r = js_remove_seqs(s, w, &over, 1, true, gone);
+        r = r > 0 ? 0 : r;
+    }
+    return r;
+}
+
+int js_stream_store_made(struct js_stream *s, struct js_writer *w, struct js_new_msg *m,
+                         js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
+    uint32_t sid = JS_NO_ID, len;
+    bool wanted = true;
+    int r = check_msg(s, m, false, &sid, &len);
+
+    if (r == 0 && s->config.retention == 'i')
+        r = js_interest_wants(s, m->subject, m->subject_len, &wanted);
+    if (r == 0 && !wanted)
+        return pass_over(s, w, m, now, gone);
+    if (r == 0)
+        r = store_checked(s, w, m, sid, len, now, v, gone);
+    if (r == 0)
+        r = js_writer_settle(s, w);
+    if (r == 0 && js_limits_total(s, w, gone) < 0)
+        r = s->write_error;
     return r;
 }
 

@@ -293,11 +293,13 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     uint64_t old_size = rw.b->file_size;
     bool replaced = false;
 
-    /* What makes a record useless is on disk before it goes: also that the sequences went on. */
-    int r = how->drop_dead && s->writer ? js_writer_sync_locked(s, s->writer) : 0;
+    js_scan_init(&rw.scan, s->env);
+    /* What is dead here may be all that shows the end of the sequences until newer blocks are on disk. */
+    int r = how->drop_dead && s->writer && index + 1 < s->num_blocks
+                ? js_writer_sync_locked(s, s->writer)
+                : 0;
     /* Files that are about to go may still be there after a crash. */
     rw.oldest = js_graves_pending(s) ? 0 : js_stream_oldest_record(s);
-    js_scan_init(&rw.scan, s->env);
     if (r == 0)
         r = js_stream_scan_block(s, rw.b->number, &key, &rw.scan);
     if (r == 0 && rw.scan.verdict != JS_SCAN_OK)
@@ -359,6 +361,21 @@ static void sum_slots(struct js_block *b) {
     }
 }
 
+/* Its sequences begin with its first record, or (of tombstones alone) where the next block's do: so all
+ * tombstones before that are known to be for earlier blocks. */
+static void raise_first(struct js_stream *s, size_t index, const struct js_scan *scan) {
+    js_seq_t next = index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : s->last_seq + 1;
+    js_seq_t first = next;
+
+    for (size_t i = 0; i < scan->count; i++)
+        if (!(scan->recs[i].seq & JS_SEQ_TOMBSTONE)) {
+            first = scan->recs[i].seq & JS_SEQ_ERASED ? 0 : scan->recs[i].seq;
+            break;
+        }
+    if (index && first > s->blocks[index]->search_first && first <= next)
+        s->blocks[index]->search_first = first;
+}
+
 int js_block_look(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
     struct js_block_key *key = NULL;
@@ -380,6 +397,7 @@ int js_block_look(struct js_stream *s, size_t index) {
         b->file_size = scan.file_size;
         b->raw_size = b->good_size = scan.data.len;
         b->tomb_top = b->tomb_last = b->rec_last = b->rec_first = 0;
+        raise_first(s, index, &scan);
         for (size_t i = 0; i < scan.count; i++) {
             js_seq_t seq = scan.recs[i].seq & JS_SEQ_MASK;
             if (scan.recs[i].seq & JS_SEQ_TOMBSTONE)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What time does: it takes out by max_age (from the front; blocks that are old as a whole leave at once) and by
- * TTLs, and stores what schedules make.
- * Where delete markers are configured, the last message of a subject leaves one behind.
+ * What time does: it takes out by max_age (from the front; blocks that are old as a whole leave at
+ * once) and by TTLs, and stores what schedules make. Where delete markers are configured, the last
+ * message of a subject leaves one behind.
  */
 #include <stdio.h>
 
 #include "core/stream/limits.h"
 #include "core/stream/rules.h"
 
-#define SECOND   INT64_C(1000000000)
-#define FLOOR    INT64_C(250000000) /* two looks are at least so far apart */
-#define RETRY    SECOND             /* after a failure */
+#define SECOND INT64_C(1000000000)
+#define FLOOR  INT64_C(250000000) /* two looks are at least so far apart */
+#define RETRY  SECOND             /* after a failure */
 
 static bool has_times(const struct js_stream *s) {
     return s->config.max_age > 0 || s->config.allow_msg_ttl || s->config.allow_msg_schedules;
@@ -24,8 +24,8 @@ static bool has_limits(const struct js_stream *s) {
 }
 
 static bool concerned(const struct js_stream *s) {
-    return s->rw && !s->no_expire && s->has_config && !s->write_error && !s->unwritable && !s->gone &&
-           !s->config.sealed && (has_times(s) || (!s->expire_looked && has_limits(s)));
+    return s->rw && !s->no_expire && s->has_config && !s->write_error && !s->unwritable &&
+           !s->gone && !s->config.sealed && (has_times(s) || (!s->expire_looked && has_limits(s)));
 }
 
 js_time_t js_stream_expire_deadline(struct js_stream *s) {
@@ -100,8 +100,7 @@ static int leave_marker(struct js_stream *s, struct js_writer *w, const struct j
     w->last_stamp = m.ret_time;
     js_rules_stored_plain(s, &m);
     w->block->ttls++;
-    return js_ttl_add(s, m.ret_seq,
-                      js_ttl_end(m.ret_time, s->config.delete_marker_ttl / SECOND));
+    return js_ttl_add(s, m.ret_seq, js_ttl_end(m.ret_time, s->config.delete_marker_ttl / SECOND));
 }
 
 /* Takes out one message that is due: marker, tombstone, removal. */
@@ -122,9 +121,39 @@ static int expire_one(struct js_stream *s, struct js_writer *w, js_seq_t seq, bo
     }
     js_place_done(s, &at);
     if (r != 1)
-        return r < 0 ? r : 0;
+        return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
     r = js_remove_seqs(s, w, &seq, 1, tombstone, gone);
     return r < 0 ? r : 0;
+}
+
+/* What only thw.db says is due: 1 if the message says so, too. Else its own word counts. */
+static int is_due(struct js_stream *s, const struct js_place *at, js_time_t now) {
+    struct js_msg msg;
+    int r = js_slot_live(at->slots, at->slot) ? js_stream_slot_msg(s, at, false, &msg) : 0;
+
+    if (r < 0 || !js_slot_live(at->slots, at->slot))
+        return r == JS_ERR_BAD_MSG ? 0 : r;
+    js_time_t end = js_ttl_of(&msg);
+    js_seq_t seq = msg.seq;
+    js_msg_release(&msg);
+    return end == 0 ? 0 : end <= now ? 1 : js_ttl_add(s, seq, end);
+}
+
+/* Takes out a message whose TTL is over. */
+static int expire_ttl(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_time_t now,
+                      struct js_gone *gone) {
+    struct js_place at = {0};
+    int r = 1;
+
+    if (js_ttl_doubtful(s)) {
+        r = js_stream_slot_at(s, seq, &at);
+        if (r == 1)
+            r = is_due(s, &at, now);
+        js_place_done(s, &at);
+    }
+    if (r != 1)
+        return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
+    return expire_one(s, w, seq, true, gone);
 }
 
 static bool is_never(const struct js_msg *msg) {
@@ -145,9 +174,8 @@ static int age_block(struct js_stream *s, struct js_writer *w, size_t *index, js
         /* Blocks may leave the list while this goes on. */
         if (*index >= s->num_blocks || s->blocks[*index]->number != number)
             return 2;
-        struct js_place at = {.block = s->blocks[*index],
-                              .slots = s->blocks[*index]->slots,
-                              .index = *index};
+        struct js_place at = {
+            .block = s->blocks[*index], .slots = s->blocks[*index]->slots, .index = *index};
         struct js_msg msg;
         uint32_t k = js_slots_lower(at.slots, seq);
         while (k < at.slots->count && !js_slot_live(at.slots, k))
@@ -177,8 +205,8 @@ static int age_block(struct js_stream *s, struct js_writer *w, size_t *index, js
     }
 }
 
-static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now,
-                      struct js_gone *gone, js_time_t *ret_next) {
+static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now, struct js_gone *gone,
+                      js_time_t *ret_next) {
     js_time_t cutoff = now - s->config.max_age;
     bool one_by_one = s->config.delete_marker_ttl > 0;
     int r = 1;
@@ -192,7 +220,7 @@ static int expire_age(struct js_stream *s, struct js_writer *w, js_time_t now,
         }
         /* reach_time ascends, but the newest message may be in front of it. */
         if (!one_by_one && b->max_time && b->max_time <= cutoff &&
-            !(s->config.allow_msg_ttl && b->ttls)) {
+            !(s->config.allow_msg_ttl && (b->ttls || b->uncounted & JS_COUNTED_TTLS))) {
             r = js_drop_block_msgs(s, i, gone);
             r = r < 0 ? r : 1;
             i++;
@@ -219,7 +247,7 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
         r = expire_age(s, w, now, gone, &next);
     js_seq_t seq;
     while (r == 0 && (seq = js_ttl_due(s, now)) != 0) {
-        r = expire_one(s, w, seq, true, gone);
+        r = expire_ttl(s, w, seq, now, gone);
         /* What could not leave is tried again. */
         if (r == 0)
             js_ttl_drop(s);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.db, in the oldest version that can say what there is to say: 1 is read by nats-server 2.10 and
- * later, and ignored by 2.9. Written when a stream that
- * we changed is closed, so that a server starts without a scan and keeps what only the old index
- * knew: deletions by limits leave no other trace.
+ * index.db, in the oldest version that can say what there is to say: 1 is read by nats-server 2.10
+ * and later, and ignored by 2.9. Written when a stream that we changed is closed, so that a server
+ * starts without a scan and keeps what only the old index knew: deletions by limits leave no other
+ * trace.
  */
 #include "core/base/file.h"
 #include "core/stream/rules.h"
@@ -12,8 +12,7 @@
 static int list_subjects(struct js_stream *s, struct js_index_db *ix, uint32_t **ret_place) {
     uint32_t *place;
 
-    ix->subjects = js_calloc(s->env, s->subjects.live ? s->subjects.live : 1,
-                             sizeof *ix->subjects);
+    ix->subjects = js_calloc(s->env, s->subjects.live ? s->subjects.live : 1, sizeof *ix->subjects);
     place = js_calloc(s->env, s->subjects.count ? s->subjects.count : 1, sizeof *place);
     *ret_place = place;
     if (!ix->subjects || !place)
@@ -34,8 +33,8 @@ static int list_subjects(struct js_stream *s, struct js_index_db *ix, uint32_t *
     return 0;
 }
 
-/* Blocks in which a subject's messages may lie: those of unread blocks are known from the index that
- * was read, the others by one pass over all slots. */
+/* Blocks in which a subject's messages may lie: those of unread blocks are known from the index
+ * that was read, the others by one pass over all slots. */
 static int fill_subjects(struct js_stream *s, struct js_index_db *ix) {
     struct js_place at = {0};
     uint32_t *place;
@@ -91,8 +90,9 @@ static int fill_block(struct js_stream *s, size_t index, struct js_index_block *
 
     e->number = b->number;
     e->bytes = b->bytes;
-    e->ttls = b->ttls;
-    e->schedules = b->schedules;
+    /* Servers look for TTLs and schedules where there may be some. */
+    e->ttls = b->uncounted & JS_COUNTED_TTLS ? b->msgs : b->ttls;
+    e->schedules = b->uncounted & JS_COUNTED_SCHEDULES ? b->msgs : b->schedules;
     js_seqset_init(&e->deleted, s->env);
     if (b->msgs == 0) {
         e->first_seq = s->last_seq + 1;
@@ -171,8 +171,9 @@ static int encode(struct js_stream *s, const struct js_index_db *ix, bool sealed
     int r = js_index_db_encode(ix, version_for(s), sealed ? &plain : out);
 
     if (r == 0 && sealed)
-        r = plain.failed ? JS_ERR_NOMEM
-                         : js_seal(s->env, s->seed.cipher, s->seed.seed, plain.data, plain.len, out);
+        r = plain.failed
+                ? JS_ERR_NOMEM
+                : js_seal(s->env, s->seed.cipher, s->seed.seed, plain.data, plain.len, out);
     if (plain.data)
         js_wipe(plain.data, plain.len);
     js_buf_done(&plain);

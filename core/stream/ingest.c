@@ -584,6 +584,26 @@ static void look_nearer(struct ingest *in, size_t i) {
     __builtin_prefetch(&b->slots->at[last - b->slots->base].len);
 }
 
+/* Blocks that an index does not list have no say in where the next one begins, but their sequences are
+ * not this block's. */
+static void raise_first(struct ingest *in) {
+    js_seq_t first = 0;
+
+    if (in->s->num_blocks < 2 || in->scan->num_damages)
+        return;
+    for (size_t i = 0; i < in->scan->count && !first; i++)
+        if (!(in->scan->recs[i].seq & JS_SEQ_TOMBSTONE)) {
+            first = in->scan->recs[i].seq;
+            break;
+        }
+    if (first & JS_SEQ_ERASED || first <= in->b->search_first)
+        return;
+    if (in->prior->first && in->prior->first < first)
+        first = in->prior->first;
+    if (first > in->b->search_first)
+        in->b->search_first = first;
+}
+
 int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_key *key,
                      const struct js_block_prior *prior, js_seq_t next_first,
                      struct js_tombs *tombs) {
@@ -600,8 +620,10 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
     in.b->file_size = scan->file_size;
     in.b->raw_size = scan->data.len;
     in.b->odd = scan->num_damages || scan->verdict != JS_SCAN_OK;
+    in.b->uncounted = JS_COUNTED_TTLS | JS_COUNTED_SCHEDULES;
     if (scan->verdict != JS_SCAN_OK)
         return ingest_unreadable(&in, next_first);
+    raise_first(&in);
     int room = js_slots_reserve(in.b->slots, s->env, scan->count);
     if (room < 0)
         return room;

@@ -14,7 +14,7 @@ static int limit_total(struct js_stream *s) {
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
         int w = js_block_warm(s, i);
-        if (w < 0)
+        if (w != 0)
             return w;
         for (uint32_t k = 0; k < b->slots->count; k++) {
             bool over = (c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
@@ -43,7 +43,7 @@ static int limit_subjects(struct js_stream *s) {
     for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
         int w = js_block_warm(s, i);
-        if (w < 0)
+        if (w != 0)
             return w;
         for (uint32_t k = 0; k < b->slots->count; k++) {
             if (!js_slot_live(b->slots, k) || s->subjects.lines[b->slots->sid[k]].count <= max)
@@ -56,13 +56,20 @@ static int limit_subjects(struct js_stream *s) {
     return 0;
 }
 
+bool js_stream_over_totals(const struct js_stream *s) {
+    const struct js_stream_config *c = &s->config;
+
+    return s->has_config && c->discard == 'o' &&
+           ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
+            (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes));
+}
+
 bool js_stream_over_limits(const struct js_stream *s) {
     const struct js_stream_config *c = &s->config;
 
     if (!s->has_config)
         return false;
-    if (c->discard == 'o' && ((c->max_msgs > 0 && s->msgs > (uint64_t)c->max_msgs) ||
-                              (c->max_bytes > 0 && s->bytes > (uint64_t)c->max_bytes)))
+    if (js_stream_over_totals(s))
         return true;
     for (uint32_t id = 0; c->max_msgs_per_subject > 0 && id < s->subjects.count; id++)
         if (s->subjects.lines[id].count > (uint64_t)c->max_msgs_per_subject)

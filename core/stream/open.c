@@ -351,7 +351,8 @@ static int read_blocks(struct js_stream *s, const struct index_use *use, struct 
         r = js_stream_apply_tombs(s, &tombs);
     if (r == 0 && described)
         r = js_unread_check(s);
-    if (r == 0 && !s->index_fresh)
+    /* The configuration may have been changed after a fresh index was written. */
+    if (r == 0 && (!s->index_fresh || js_stream_over_totals(s)))
         r = js_stream_limit_loaded(s);
     js_free(s->env, tombs.list);
     return r;
@@ -374,6 +375,7 @@ static int load(struct js_stream *s, bool scan) {
         r = js_stream_load_index(s, n.list, n.count);
     if (r == 0)
         r = decide_index(s, &use);
+    s->index_spoke = use.speaks && !use.cut;
     if (r == 0 && !scan && use.speaks && !use.cut)
         r = js_unread_add(s, n.list, n.count, &skip);
     if (r == 0 && skip == 0)

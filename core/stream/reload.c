@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading a stream anew: because index.db spared blocks that are needed now, or because a server
- * changed the directory. What is known stays until the new knowledge is complete: when reading fails,
- * everything is as it was.
+ * changed the directory. What is known stays until the new knowledge is complete: when reading
+ * fails, everything is as it was.
  */
 #include "core/stream/stream.h"
 
@@ -21,11 +21,11 @@ struct knowledge {
 };
 
 #define FIELDS(X)                                                                                  \
-    X(config) X(seed) X(found) X(blocks) X(num_found) X(cap_found) X(num_blocks) X(cap_blocks)     \
-    X(unread) X(trimmed) X(dropped_found) X(msgs) X(bytes) X(lost) X(slots_memory) X(first_seq)    \
-    X(first_time_stale)                                                                            \
-    X(last_seq) X(first_time) X(last_time) X(health) X(has_config) X(encrypted) X(has_seed)        \
-    X(verified) X(stale_firsts) X(stale_lasts)
+    X(config)                                                                                      \
+    X(seed) X(found) X(blocks) X(num_found) X(cap_found) X(num_blocks) X(cap_blocks) X(unread)     \
+        X(trimmed) X(dropped_found) X(msgs) X(bytes) X(lost) X(slots_memory) X(first_seq)          \
+            X(first_time_stale) X(last_seq) X(first_time) X(last_time) X(health) X(has_config)     \
+                X(encrypted) X(has_seed) X(verified) X(stale_firsts) X(stale_lasts)
 
 static void take_out(struct js_stream *s, struct knowledge *k) {
 #define TAKE(field) k->field = s->field;
@@ -58,6 +58,25 @@ static void restore_counts(struct js_stream *s, const uint64_t *counts, uint32_t
     for (uint32_t id = 0; id < n; id++) {
         s->subjects.lines[id].count = counts[id];
         s->subjects.live += counts[id] != 0;
+    }
+}
+
+/* What the headers of messages were counted to say: the same messages lie in the same blocks. */
+static void keep_counters(const struct js_stream *s, const struct knowledge *old) {
+    size_t k = 0;
+
+    for (size_t i = 0; i < s->num_blocks; i++) {
+        struct js_block *b = s->blocks[i];
+        while (k < old->num_blocks && old->blocks[k]->number < b->number)
+            k++;
+        if (k == old->num_blocks)
+            return;
+        const struct js_block *o = old->blocks[k];
+        if (o->number != b->number)
+            continue;
+        b->ttls = o->ttls;
+        b->schedules = o->schedules;
+        b->uncounted = o->uncounted;
     }
 }
 
@@ -94,8 +113,10 @@ int js_stream_reload(struct js_stream *s, bool scan, bool keep_subjects) {
         }
     } else {
         struct js_subjects new_subjects = s->subjects;
-        if (keep_subjects)
+        if (keep_subjects) {
             js_free(s->env, subjects.spans);
+            keep_counters(s, &old);
+        }
         take_out(s, &fresh);
         put_back(s, &old);
         /* Only the old knowledge goes, and with it the subjects if there are new ones. */

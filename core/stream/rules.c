@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Headers that a publisher gives to the stream: expected positions, duplicates, rollup, TTL. Names are
- * compared exactly, as servers do. A message that is refused changes nothing.
+ * Headers that a publisher gives to the stream: expected positions, duplicates, rollup, TTL. Names
+ * are compared exactly, as servers do. A message that is refused changes nothing.
  */
 #include "core/stream/rules.h"
 
@@ -123,8 +123,8 @@ static int check_expected(struct js_stream *s, const struct js_new_msg *m, const
     uint64_t want;
     js_seq_t have;
 
-    if (f->stream_len && (f->stream_len != strlen(s->name) ||
-                          memcmp(f->stream, s->name, f->stream_len) != 0))
+    if (f->stream_len &&
+        (f->stream_len != strlen(s->name) || memcmp(f->stream, s->name, f->stream_len) != 0))
         return JS_ERR_WRONG_STREAM;
     if (f->last_seq_len) {
         if (!parse_u64(f->last_seq, f->last_seq_len, &want))
@@ -158,8 +158,7 @@ static int check_last_id(struct js_stream *s, const struct found *f) {
     int r = js_dedup_last(s, &id, &len);
     if (r < 0)
         return r;
-    return len == f->last_id_len && memcmp(id, f->last_id, len) == 0 ? 0
-                                                                     : JS_ERR_WRONG_LAST_MSG_ID;
+    return len == f->last_id_len && memcmp(id, f->last_id, len) == 0 ? 0 : JS_ERR_WRONG_LAST_MSG_ID;
 }
 
 static bool is_word(const char *text, size_t len, const char *word) {
@@ -184,8 +183,8 @@ static int check_rollup(const struct js_stream_config *c, const struct found *f,
     return v->rollup ? 0 : JS_ERR_BAD_HEADER;
 }
 
-/* The headers that are stored instead of the published ones: a schedule replaces the one before, and a
- * TTL is no shorter than a delete marker's. */
+/* The headers that are stored instead of the published ones: a schedule replaces the one before,
+ * and a TTL is no shorter than a delete marker's. */
 static int own_headers(struct js_stream *s, const struct js_new_msg *m, const struct found *f,
                        struct js_verdict *v, bool longer_ttl) {
     const char *key, *value;
@@ -218,7 +217,6 @@ static int own_headers(struct js_stream *s, const struct js_new_msg *m, const st
 int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t now,
                    struct js_verdict *v) {
     const struct js_stream_config *c = &s->config;
-    int64_t marker = c->delete_marker_ttl / 1000000000;
     struct found f = {0};
 
     *v = (struct js_verdict){0};
@@ -251,9 +249,7 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
     }
     if (r < 0)
         return r;
-    bool longer = v->ttl > 0 && v->ttl < marker && c->max_msgs_per_subject != 1;
-    if (longer)
-        v->ttl = marker;
+    bool longer = js_ttl_raise(s, &v->ttl);
     return longer || (v->schedule && !f.rollup_len) ? own_headers(s, m, &f, v, longer) : 0;
 }
 
@@ -286,8 +282,8 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
         bool all = v->rollup == 'a';
         r = js_writer_settle(s, w);
         if (r == 0)
-            r = js_purge_matching(s, w, all ? "" : m->subject, all ? 0 : m->subject_len,
-                                  m->ret_seq, 0, gone);
+            r = js_purge_matching(s, w, all ? "" : m->subject, all ? 0 : m->subject_len, m->ret_seq,
+                                  0, gone);
     }
     if (r == 0 && over) {
         r = js_remove_seqs(s, w, &over, 1, true, gone);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Message schedules: what headers say, which schedule each subject has, and storing what is due. The
- * newest schedule of a subject counts; a message that no schedule made ends it. A binary heap orders
- * them by time; an entry that its subject's schedule does not confirm any more is passed over. sched.db
- * holds them beside index.db; what it does not cover is found by the headers of the messages.
+ * Message schedules: what headers say, which schedule each subject has, and storing what is due.
+ * The newest schedule of a subject counts; a message that no schedule made ends it. A binary heap
+ * orders them by time; an entry that its subject's schedule does not confirm any more is passed
+ * over. sched.db holds them beside index.db; what it does not cover is found by the headers of the
+ * messages.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/base/file.h"
-#include "core/base/limits.h"
 #include "core/base/time.h"
 #include "core/format/sched_spec.h"
 #include "core/format/small_state.h"
@@ -38,7 +39,8 @@ struct js_sched {
     bool foreign; /* there are some in time zones that are not known here */
 };
 
-/* ---- the schedules ---------------------------------------------------------------------------- */
+/* ---- the schedules ----------------------------------------------------------------------------
+ */
 
 static size_t home(const struct js_sched *t, uint32_t sid) {
     return (sid * UINT32_C(2654435761)) & (2 * t->cap - 1);
@@ -196,7 +198,8 @@ js_seq_t js_sched_of(const struct js_stream *s, const char *subject, size_t len)
     return e ? e->seq : 0;
 }
 
-/* ---- headers ------------------------------------------------------------------------------------ */
+/* ---- headers ------------------------------------------------------------------------------------
+ */
 
 struct sched_hdrs {
     struct js_hdr_text schedule, target, source, ttl, zone, rollup, scheduler, next;
@@ -207,10 +210,10 @@ static void read_headers(const uint8_t *hdr, size_t hdr_len, struct sched_hdrs *
         const char *name;
         struct js_hdr_text *text;
     } known[] = {
-        {"Nats-Schedule", &h->schedule},         {"Nats-Schedule-Target", &h->target},
-        {"Nats-Schedule-Source", &h->source},    {"Nats-Schedule-TTL", &h->ttl},
-        {"Nats-Schedule-Time-Zone", &h->zone},   {"Nats-Schedule-Rollup", &h->rollup},
-        {"Nats-Scheduler", &h->scheduler},       {"Nats-Schedule-Next", &h->next},
+        {"Nats-Schedule", &h->schedule},       {"Nats-Schedule-Target", &h->target},
+        {"Nats-Schedule-Source", &h->source},  {"Nats-Schedule-TTL", &h->ttl},
+        {"Nats-Schedule-Time-Zone", &h->zone}, {"Nats-Schedule-Rollup", &h->rollup},
+        {"Nats-Scheduler", &h->scheduler},     {"Nats-Schedule-Next", &h->next},
     };
     size_t pos = 0, klen, vlen;
     const char *key, *value;
@@ -283,17 +286,19 @@ int js_sched_check(struct js_stream *s, const struct js_new_msg *m, bool *ret_sc
     return 0;
 }
 
-int js_sched_note(struct js_stream *s, struct js_block *b, const struct js_new_msg *m,
-                  js_seq_t *ret_purge) {
+/* See js_sched_note(). *ret_schedule: it is one. */
+static int note(struct js_stream *s, const struct js_new_msg *m, bool *ret_schedule,
+                js_seq_t *ret_purge) {
     struct js_sched *t = s->sched;
     struct js_sched_spec spec;
     struct sched_hdrs h;
 
     *ret_purge = 0;
+    *ret_schedule = false;
     read_headers(m->hdr, m->hdr_len, &h);
     uint32_t sid = t ? js_subjects_find(&s->subjects, m->subject, m->subject_len) : JS_NO_ID;
     if (h.schedule.len && js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) == 0) {
-        b->schedules++;
+        *ret_schedule = true;
         if (!t || sid == JS_NO_ID)
             return 0;
         t->foreign |= !zone_known(&h);
@@ -321,7 +326,17 @@ int js_sched_note(struct js_stream *s, struct js_block *b, const struct js_new_m
     return 0;
 }
 
-/* ---- files --------------------------------------------------------------------------------------- */
+int js_sched_note(struct js_stream *s, struct js_block *b, const struct js_new_msg *m,
+                  js_seq_t *ret_purge) {
+    bool schedule;
+    int r = note(s, m, &schedule, ret_purge);
+
+    b->schedules += schedule;
+    return r;
+}
+
+/* ---- files
+ * --------------------------------------------------------------------------------------- */
 
 static int take_entry(void *ctx, const char *subject, size_t len, js_time_t next, js_seq_t seq) {
     struct js_stream *s = ctx;
@@ -332,68 +347,61 @@ static int take_entry(void *ctx, const char *subject, size_t len, js_time_t next
     return set(s, s->sched, sid, seq, next);
 }
 
-/* The blocks' counters, and from a sequence on schedules and what ends them. */
-static int scan_headers(struct js_stream *s, js_seq_t from) {
-    struct js_place at = {0};
-    js_seq_t seq = s->first_seq;
-    int r = 0;
-
-    for (size_t i = 0; i < s->num_blocks; i++)
-        s->blocks[i]->schedules = 0;
-    while (r >= 0 && (r = js_stream_slot_from(s, seq, false, &at)) == 1) {
-        struct js_msg msg;
-        seq = js_place_seq(&at) + 1;
-        if (at.slots->at[at.slot].hlen == 0 && (seq <= from || s->sched->live == 0))
-            continue;
-        int e = js_stream_slot_msg(s, &at, true, &msg);
-        if (e == JS_ERR_BAD_MSG)
-            continue;
-        if (e == 0) {
-            struct js_hdr_text text;
-            struct js_new_msg m = {.subject = msg.subject, .subject_len = msg.subject_len,
-                                   .hdr = msg.hdr, .hdr_len = msg.hdr_len,
-                                   .ret_seq = msg.seq, .ret_time = msg.time};
-            js_seq_t purge;
-            if (msg.seq >= from)
-                e = js_sched_note(s, at.block, &m, &purge);
-            else if (js_hdr_get(msg.hdr, msg.hdr_len, "Nats-Schedule", &text.at, &text.len))
-                at.block->schedules++;
-            js_msg_release(&msg);
-        }
-        r = e;
-    }
-    js_place_done(s, &at);
-    return r == JS_NEED_SCAN ? JS_ERR_STALE : r < 0 ? r : 0;
+static bool any_live(void *ctx) {
+    struct js_stream *s = ctx;
+    return s->sched->live != 0;
 }
 
-int js_sched_load(struct js_stream *s) {
+static int take_msg(void *ctx, const struct js_msg *msg, bool matters) {
+    struct js_stream *s = ctx;
+    struct js_new_msg m = {.subject = msg->subject,
+                           .subject_len = msg->subject_len,
+                           .hdr = msg->hdr,
+                           .hdr_len = msg->hdr_len,
+                           .ret_seq = msg->seq,
+                           .ret_time = msg->time};
+    bool schedule;
+    js_seq_t purge;
+
+    if (matters) {
+        int r = note(s, &m, &schedule, &purge);
+        return r < 0 ? r : schedule;
+    }
+    struct js_hdr_text text;
+    return js_hdr_get(msg->hdr, msg->hdr_len, "Nats-Schedule", &text.at, &text.len);
+}
+
+static int load(struct js_stream *s) {
     struct js_buf file = {.env = s->env};
     struct js_small_head head = {0};
+    struct js_uncovered u = {
+        .what = JS_COUNTED_SCHEDULES, .plain = any_live, .fn = take_msg, .ctx = s};
 
-    if (s->sched)
-        return 0;
-    int r = js_stream_scan_locked(s);
-    if (r < 0)
-        return r;
     s->sched = js_calloc(s->env, 1, sizeof *s->sched);
     if (!s->sched)
         return JS_ERR_NOMEM;
-    r = js_files_slurp(&s->files, "msgs/sched.db", JS_MAX_STATE_FILE, &file);
+    int r = js_uncovered_file(s, "msgs/sched.db", &file);
     if (r == 0)
         r = js_sched_decode(file.data, file.len, &head, take_entry, s);
-    if (r == JS_ERR_NO_ENTRY || r == JS_ERR_CORRUPT || r == JS_ERR_UNKNOWN_FORMAT) {
+    js_buf_done(&file);
+    if (r == 0)
+        u.from = js_uncovered_from(s, &head);
+    if (u.from == 0 && !js_is_shortage(r)) {
         /* Nothing of a file that is wrong counts. */
         js_sched_free(s);
         s->sched = js_calloc(s->env, 1, sizeof *s->sched);
-        head.stamp = 0;
         r = s->sched ? 0 : JS_ERR_NOMEM;
+        u.from = s->first_seq;
     }
-    js_buf_done(&file);
     if (r == 0)
-        r = scan_headers(s, head.stamp);
-    if (r < 0)
+        r = js_uncovered_walk(s, &u);
+    if (r != 0)
         js_sched_free(s);
     return r;
+}
+
+int js_sched_load(struct js_stream *s) {
+    return s->sched ? 0 : js_uncovered_load(s, load);
 }
 
 int js_sched_write(struct js_stream *s) {
@@ -420,14 +428,15 @@ int js_sched_write(struct js_stream *s) {
         js_buf_append_sv(&out, e->next);
         js_buf_append_uv(&out, e->seq);
     }
-    int r = out.failed ? JS_ERR_NOMEM
-                       : js_file_replace(s->env, s->files.msgs_fd, "sched.db", out.data, out.len,
-                                         true);
+    int r = out.failed
+                ? JS_ERR_NOMEM
+                : js_file_replace(s->env, s->files.msgs_fd, "sched.db", out.data, out.len, true);
     js_buf_done(&out);
     return r;
 }
 
-/* ---- firing -------------------------------------------------------------------------------------- */
+/* ---- firing
+ * -------------------------------------------------------------------------------------- */
 
 static void put_header(struct js_buf *out, const char *name, const char *value, size_t len) {
     js_buf_append(out, name, strlen(name));
@@ -438,16 +447,16 @@ static void put_header(struct js_buf *out, const char *name, const char *value, 
 
 /* Headers of a message that go on to what a schedule makes of it. */
 static void copy_headers(struct js_buf *out, const struct js_msg *msg) {
-    static const char *const not[] = {"Nats-Schedule", "Nats-Expected-", "Nats-Rollup", "Nats-TTL",
-                                      "Nats-Msg-Id"};
+    static const char *const not [] = {"Nats-Schedule", "Nats-Expected-", "Nats-Rollup", "Nats-TTL",
+                                       "Nats-Msg-Id"};
     const char *key, *value;
     size_t pos = 0, klen, vlen;
 
     while (msg->hdr && js_hdr_next(msg->hdr, msg->hdr_len, &pos, &key, &klen, &value, &vlen)) {
         bool copy = true;
-        for (size_t i = 0; i < sizeof not / sizeof *not; i++) {
-            size_t n = strlen(not[i]);
-            copy = copy && !(klen >= n && memcmp(key, not[i], n) == 0 && (i < 2 || klen == n));
+        for (size_t i = 0; i < sizeof not / sizeof *not ; i++) {
+            size_t n = strlen(not [i]);
+            copy = copy && !(klen >= n && memcmp(key, not [i], n) == 0 && (i < 2 || klen == n));
         }
         if (!copy)
             continue;
@@ -461,9 +470,11 @@ static void copy_headers(struct js_buf *out, const struct js_msg *msg) {
 /* The newest message of the subject that a schedule samples: 1, 0 if there is none. */
 static int newest(struct js_stream *s, const char *subject, size_t len, struct js_msg *ret) {
     struct js_place at = {0};
-    uint32_t sid = js_subjects_find(&s->subjects, subject, len);
-    int r = sid == JS_NO_ID ? 0 : js_stream_last_of(s, sid, &at);
+    int r = js_stream_scan_locked(s);
+    uint32_t sid = r < 0 ? JS_NO_ID : js_subjects_find(&s->subjects, subject, len);
 
+    if (sid != JS_NO_ID)
+        r = js_stream_last_of(s, sid, &at);
     if (r == 1) {
         r = js_stream_slot_msg(s, &at, false, ret);
         r = r == JS_ERR_BAD_MSG ? 0 : r < 0 ? r : 1;
@@ -476,6 +487,7 @@ static int newest(struct js_stream *s, const char *subject, size_t len, struct j
 struct made {
     struct js_buf target, hdr, data;
     struct js_verdict v;
+    js_time_t next; /* of its schedule; 0 = it is over */
 };
 
 static int make(struct js_stream *s, const struct js_msg *msg, js_time_t now, struct made *out) {
@@ -499,6 +511,7 @@ static int make(struct js_stream *s, const struct js_msg *msg, js_time_t now, st
         if (t <= now)
             return JS_ERR_BAD_HEADER;
         js_time_format(t, next, sizeof next);
+        out->next = t;
     }
     int r = h.source.len ? newest(s, h.source.at, h.source.len, &source) : 0;
     if (r < 0)
@@ -510,13 +523,19 @@ static int make(struct js_stream *s, const struct js_msg *msg, js_time_t now, st
     copy_headers(&out->hdr, base);
     put_header(&out->hdr, "Nats-Scheduler", msg->subject, msg->subject_len);
     put_header(&out->hdr, "Nats-Schedule-Next", next, strlen(next));
-    if (h.ttl.len && s->config.allow_msg_ttl) {
-        put_header(&out->hdr, "Nats-TTL", h.ttl.at, h.ttl.len);
+    if (h.ttl.len && s->config.allow_msg_ttl)
         (void)js_ttl_parse(h.ttl.at, h.ttl.len, &out->v.ttl);
-    }
+    bool longer = js_ttl_raise(s, &out->v.ttl);
+    if (out->v.ttl && !longer)
+        put_header(&out->hdr, "Nats-TTL", h.ttl.at, h.ttl.len);
     if (text_is(&h.rollup, "sub")) {
         put_header(&out->hdr, "Nats-Rollup", "sub", 3);
         out->v.rollup = 's';
+    }
+    if (longer) {
+        char text[24];
+        int n = snprintf(text, sizeof text, "%lld", (long long)out->v.ttl);
+        put_header(&out->hdr, "Nats-TTL", text, (size_t)n);
     }
     js_buf_append(&out->hdr, "\r\n", 2);
     if (r == 1)
@@ -531,20 +550,9 @@ static int store(struct js_stream *s, struct js_writer *w, struct made *made, js
                            .hdr = made->hdr.data,
                            .hdr_len = made->hdr.len,
                            .data = made->data.data,
-                           .data_len = made->data.len,
-                           .ret_seq = s->last_seq + 1,
-                           .ret_time = now < w->last_stamp ? w->last_stamp : now};
+                           .data_len = made->data.len};
 
-    if (m.hdr_len > JS_MAX_HEADER || !js_record_size(m.subject_len, m.hdr_len, m.data_len))
-        return JS_ERR_MSG_TOO_LARGE;
-    if (!js_stream_takes(s, m.subject, m.subject_len))
-        return JS_ERR_NOT_BOUND;
-    int r = js_writer_put_msg(s, w, &m, js_subjects_find(&s->subjects, m.subject, m.subject_len));
-    if (r < 0)
-        return r;
-    w->last_stamp = m.ret_time;
-    r = js_rules_stored(s, w, &m, &made->v, gone);
-    return r < 0 ? r : js_limits_subject(s, w, &m, gone);
+    return js_stream_store_made(s, w, &m, now, &made->v, gone);
 }
 
 /* Nothing will ever come of such a schedule. */
@@ -563,15 +571,19 @@ static int fire(struct js_stream *s, struct js_writer *w, const struct due *d, j
     if (r == 1 && js_slot_live(at.slots, at.slot)) {
         r = js_stream_slot_msg(s, &at, false, &msg);
         if (r == 0) {
+            js_place_done(s, &at);
             r = make(s, &msg, now, &made);
             js_msg_release(&msg);
         }
     } else {
-        r = r < 0 ? r : JS_ERR_BAD_MSG; /* removed since */
+        r = r < 0 ? r : r == JS_NEED_SCAN ? JS_ERR_STALE : JS_ERR_BAD_MSG; /* removed since */
     }
     js_place_done(s, &at);
     if (r == 0)
         r = store(s, w, &made, now, gone);
+    /* What its source holds may be shorter the next time. */
+    if (r == JS_ERR_MSG_TOO_LARGE && made.next && s->sched)
+        r = set(s, s->sched, d->sid, d->seq, made.next);
     js_buf_done(&made.target);
     js_buf_done(&made.hdr);
     js_buf_done(&made.data);

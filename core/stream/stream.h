@@ -52,6 +52,7 @@ struct js_block {
     js_seq_t tomb_top, tomb_last, rec_last;
     js_seq_t rec_first; /* no record of a message in the file is older, be it removed since; 0 = none */
     uint32_t ttls, schedules; /* messages with such headers */
+    unsigned char uncounted;  /* JS_COUNTED_*: which of the two nobody has counted yet */
     uint64_t compacted_bytes; /* live bytes when it was last rewritten; 0 = never */
     uint64_t counted;       /* bytes of slots, as they are in the stream's slots_memory */
     struct js_slots *slots; /* NULL: cold */
@@ -63,6 +64,9 @@ struct js_block {
     uint64_t st_ino;
     int64_t st_mtime_ns;
 };
+
+#define JS_COUNTED_TTLS      1u
+#define JS_COUNTED_SCHEDULES 2u
 
 struct js_found { /* an owned js_problem */
     struct js_problem p;
@@ -202,6 +206,8 @@ struct js_stream {
     uint32_t generation; /* grows when everything was read anew: ids mean other subjects */
     struct js_index_db *index; /* trusted index.db while opening and for verify; may be NULL */
     bool index_fresh;          /* it describes the directory as it is */
+    bool index_spoke;          /* it, or one that is only older, was used at opening: so may be what servers
+                                  write beside it */
     bool verified;
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
@@ -398,6 +404,8 @@ struct js_block *js_stream_add_block(struct js_stream *stream, uint32_t number);
 int js_stream_limit_loaded(struct js_stream *stream);
 /* True if js_stream_limit_loaded would take something out. */
 bool js_stream_over_limits(const struct js_stream *stream);
+/* The same without a look at every subject. */
+bool js_stream_over_totals(const struct js_stream *stream);
 
 /* ---- refresh.c: lock held for writing ---------------------------------------------------------- */
 

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Message TTLs: a binary heap of (expiry, sequence). An entry outlives its message when that is removed
- * otherwise; who takes it out of the heap looks. thw.db holds the heap; what it does not cover is found
- * by the headers of the messages.
+ * Message TTLs: a binary heap of (expiry, sequence). An entry outlives its message when that is
+ * removed otherwise; who takes it out of the heap looks. thw.db holds the heap; what it does not
+ * cover is found by the headers of the messages.
  */
 #include <stdlib.h>
 
 #include "core/base/file.h"
-#include "core/base/limits.h"
 #include "core/format/sched_spec.h"
 #include "core/format/small_state.h"
 #include "core/stream/rules.h"
 
+/* In the sequence of an entry: nobody has looked whether the message says so, too. thw.db has no
+ * checksum. */
+#define DOUBTFUL (UINT64_C(1) << 63)
+
 struct ttl_entry {
     js_time_t expires;
-    js_seq_t seq;
+    js_seq_t seq; /* may be DOUBTFUL */
 };
 
 struct js_ttl {
     struct ttl_entry *heap;
     size_t count, cap;
-    bool changed;
 };
 
 int js_ttl_parse(const char *text, size_t len, int64_t *ret_seconds) {
@@ -49,7 +51,8 @@ int js_ttl_parse(const char *text, size_t len, int64_t *ret_seconds) {
 }
 
 static bool sooner(const struct ttl_entry *a, const struct ttl_entry *b) {
-    return a->expires < b->expires || (a->expires == b->expires && a->seq < b->seq);
+    return a->expires < b->expires ||
+           (a->expires == b->expires && (a->seq & ~DOUBTFUL) < (b->seq & ~DOUBTFUL));
 }
 
 static int push(struct js_stream *s, struct js_ttl *t, js_seq_t seq, js_time_t expires) {
@@ -66,7 +69,6 @@ static int push(struct js_stream *s, struct js_ttl *t, js_seq_t seq, js_time_t e
     for (; i > 0 && sooner(&e, &t->heap[(i - 1) / 2]); i = (i - 1) / 2)
         t->heap[i] = t->heap[(i - 1) / 2];
     t->heap[i] = e;
-    t->changed = true;
     return 0;
 }
 
@@ -87,98 +89,67 @@ static void pop(struct js_ttl *t) {
     }
     if (t->count)
         t->heap[i] = e;
-    t->changed = true;
 }
-
-struct loading {
-    struct js_stream *s;
-    struct js_ttl *t;
-};
 
 static int take_entry(void *ctx, js_time_t expires, js_seq_t seq) {
-    struct loading *l = ctx;
+    struct js_stream *s = ctx;
 
-    if (seq < l->s->first_seq || seq > l->s->last_seq)
+    if (seq < s->first_seq || seq > s->last_seq)
         return 0;
-    return push(l->s, l->t, seq, expires);
+    return push(s, s->ttl, seq | DOUBTFUL, expires);
 }
 
-/* The TTLs of messages from seq on, by their headers. */
-static int scan_headers(struct js_stream *s, struct js_ttl *t, js_seq_t seq) {
-    struct js_place at = {0};
-    int r = 0;
+static int take_msg(void *ctx, const struct js_msg *msg, bool matters) {
+    struct js_stream *s = ctx;
+    const char *text;
+    size_t len;
+    int64_t ttl;
 
-    while ((r = js_stream_slot_from(s, seq, false, &at)) == 1) {
-        const char *text;
-        struct js_msg msg;
-        size_t len;
-        int64_t ttl;
-        seq = js_place_seq(&at) + 1;
-        if (at.slots->at[at.slot].hlen == 0)
-            continue;
-        int e = js_stream_slot_msg(s, &at, true, &msg);
-        if (e == JS_ERR_BAD_MSG)
-            continue;
-        if (e < 0) {
-            r = e;
-            break;
-        }
-        if (js_hdr_get(msg.hdr, msg.hdr_len, "Nats-TTL", &text, &len) &&
-            js_ttl_parse(text, len, &ttl) == 0 && ttl != 0) {
-            at.block->ttls++;
-            if (ttl > 0)
-                e = push(s, t, msg.seq, js_ttl_end(msg.time, ttl));
-        }
-        js_msg_release(&msg);
-        if (e < 0) {
-            r = e;
-            break;
-        }
+    if (!js_hdr_get(msg->hdr, msg->hdr_len, "Nats-TTL", &text, &len) ||
+        js_ttl_parse(text, len, &ttl) < 0 || ttl == 0)
+        return 0;
+    int r = matters && ttl > 0 ? push(s, s->ttl, msg->seq, js_ttl_end(msg->time, ttl)) : 0;
+    return r < 0 ? r : 1;
+}
+
+js_time_t js_ttl_of(const struct js_msg *msg) {
+    const char *text;
+    size_t len;
+    int64_t ttl;
+
+    if (!msg->hdr || !js_hdr_get(msg->hdr, msg->hdr_len, "Nats-TTL", &text, &len) ||
+        js_ttl_parse(text, len, &ttl) < 0 || ttl <= 0)
+        return 0;
+    return js_ttl_end(msg->time, ttl);
+}
+
+static int load(struct js_stream *s) {
+    struct js_buf file = {.env = s->env};
+    struct js_small_head head = {0};
+    struct js_uncovered u = {.what = JS_COUNTED_TTLS, .fn = take_msg, .ctx = s};
+
+    s->ttl = js_calloc(s->env, 1, sizeof *s->ttl);
+    if (!s->ttl)
+        return JS_ERR_NOMEM;
+    int r = js_uncovered_file(s, "msgs/thw.db", &file);
+    if (r == 0)
+        r = js_thw_decode(file.data, file.len, &head, take_entry, s);
+    js_buf_done(&file);
+    if (r == 0)
+        u.from = js_uncovered_from(s, &head);
+    if (u.from == 0) {
+        s->ttl->count = 0; /* nothing of a file that is wrong counts */
+        u.from = s->first_seq;
     }
-    js_place_done(s, &at);
-    return r < 0 ? r : 0;
+    if (r == 0 || !js_is_shortage(r))
+        r = js_uncovered_walk(s, &u);
+    if (r != 0)
+        js_ttl_free(s);
+    return r;
 }
 
 int js_ttl_load(struct js_stream *s) {
-    struct js_buf file = {.env = s->env};
-    struct js_small_head head = {0};
-
-    if (s->ttl)
-        return 0;
-    struct js_ttl *t = js_calloc(s->env, 1, sizeof *t);
-    if (!t)
-        return JS_ERR_NOMEM;
-    s->ttl = t;
-    struct loading l = {.s = s, .t = t};
-    js_seq_t from = s->first_seq;
-    int r = js_stream_scan_locked(s);
-    if (r == 0)
-        r = js_files_slurp(&s->files, "msgs/thw.db", JS_MAX_STATE_FILE, &file);
-    if (r == 0) {
-        r = js_thw_decode(file.data, file.len, &head, take_entry, &l);
-        if (r == 0 && head.stamp > from)
-            from = head.stamp;
-        if (r == JS_ERR_CORRUPT || r == JS_ERR_UNKNOWN_FORMAT) {
-            t->count = 0; /* nothing of a file that is wrong counts */
-            r = 0;
-        }
-    } else if (r == JS_ERR_NO_ENTRY) {
-        r = 0;
-    }
-    js_buf_done(&file);
-    /* The blocks' counters are made anew with it. */
-    for (size_t i = 0; i < s->num_blocks; i++)
-        s->blocks[i]->ttls = 0;
-    if (r == 0) {
-        t->count = 0;
-        r = scan_headers(s, t, s->first_seq);
-        (void)from;
-    }
-    if (r < 0)
-        js_ttl_free(s);
-    else
-        t->changed = false;
-    return r;
+    return s->ttl ? 0 : js_uncovered_load(s, load);
 }
 
 int js_ttl_add(struct js_stream *s, js_seq_t seq, js_time_t expires) {
@@ -192,7 +163,11 @@ js_time_t js_ttl_soonest(const struct js_stream *s) {
 js_seq_t js_ttl_due(const struct js_stream *s, js_time_t now) {
     const struct js_ttl *t = s->ttl;
 
-    return t && t->count && t->heap[0].expires <= now ? t->heap[0].seq : 0;
+    return t && t->count && t->heap[0].expires <= now ? t->heap[0].seq & ~DOUBTFUL : 0;
+}
+
+bool js_ttl_doubtful(const struct js_stream *s) {
+    return s->ttl->heap[0].seq & DOUBTFUL;
 }
 
 void js_ttl_drop(struct js_stream *s) {
@@ -210,13 +185,12 @@ int js_ttl_write(struct js_stream *s) {
     js_buf_append_u64(&out, s->last_seq + 1);
     for (size_t i = 0; i < t->count; i++) {
         js_buf_append_sv(&out, t->heap[i].expires);
-        js_buf_append_uv(&out, t->heap[i].seq);
+        js_buf_append_uv(&out, t->heap[i].seq & ~DOUBTFUL);
     }
-    int r = out.failed ? JS_ERR_NOMEM
-                       : js_file_replace(s->env, s->files.msgs_fd, "thw.db", out.data, out.len, true);
+    int r = out.failed
+                ? JS_ERR_NOMEM
+                : js_file_replace(s->env, s->files.msgs_fd, "thw.db", out.data, out.len, true);
     js_buf_done(&out);
-    if (r == 0)
-        t->changed = false;
     return r;
 }
 

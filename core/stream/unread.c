@@ -94,6 +94,11 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
         return 0;
     if (number == s->index->last_block)
         memcpy(b->last_sum, s->index->last_sum, 8);
+    /* What lies between may be in blocks that the index does not list, for they hold tombstones alone. */
+    if (s->num_blocks > 1 && e->first_seq > b->search_first) {
+        b->search_first = e->first_seq;
+        b->tomb_top = b->search_first - 1;
+    }
     cold->first = e->first_seq;
     cold->upto = e->last_seq;
     js_seqset_done(&cold->deleted);
@@ -103,9 +108,10 @@ static int add_block(struct js_stream *s, uint32_t number, struct js_index_block
     b->pos_last_time = e->last_time;
     b->ttls = e->ttls > UINT32_MAX ? UINT32_MAX : (uint32_t)e->ttls;
     b->schedules = e->schedules > UINT32_MAX ? UINT32_MAX : (uint32_t)e->schedules;
-    b->msgs = js_index_msgs(&(struct js_index_block){.first_seq = e->first_seq,
-                                                     .last_seq = e->last_seq,
-                                                     .deleted = cold->deleted});
+    b->uncounted = (s->index->version < 2 ? JS_COUNTED_TTLS : 0) |
+                   (s->index->version < 3 ? JS_COUNTED_SCHEDULES : 0);
+    b->msgs = js_index_msgs(&(struct js_index_block){
+        .first_seq = e->first_seq, .last_seq = e->last_seq, .deleted = cold->deleted});
     b->bytes = e->bytes;
     s->msgs += b->msgs;
     s->bytes += b->bytes;
@@ -147,13 +153,11 @@ int js_unread_add(struct js_stream *s, const uint32_t *numbers, size_t count, si
         taken++;
     }
     /* A block that is gone, or numbers that do not fit: the long way tells what is lost. */
-    if (taken == 0 || described != ix->num_blocks - (s->index_fresh ? 0 : 1) ||
-        !subjects_agree(ix))
+    if (taken == 0 || described != ix->num_blocks - (s->index_fresh ? 0 : 1) || !subjects_agree(ix))
         return 0;
     int r = add_subjects(s);
     for (size_t i = 0; i < taken && r == 0; i++)
-        r = add_block(s, numbers[i],
-                      (struct js_index_block *)js_index_entry(ix, numbers[i]));
+        r = add_block(s, numbers[i], (struct js_index_block *)js_index_entry(ix, numbers[i]));
     if (r == 0)
         r = look_at_last(s);
     *ret_taken = taken;

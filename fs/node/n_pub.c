@@ -2,8 +2,8 @@
 /*
  * pub/<subject>: every line that is written becomes a message, during write(2), which so reports
  * what went wrong: a failure in the middle gives the count of bytes that belong to stored lines,
- * and the next write the error. What stands behind the last line feed is published by the opener's
- * close.
+ * and the next write the error. With full=block a write to a full stream is parked until there is
+ * room. What stands behind the last line feed is published by the opener's close.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/errmap.h"
 #include "fs/base/name.h"
 #include "fs/node/opener.h"
 #include "fs/node/publish.h"
 #include "fs/node/stream.h"
+#include "fs/session/park.h"
 #include "fs/view/lines.h"
 #include "fs/view/msgfile.h"
 
@@ -47,6 +49,11 @@ int jf_publish_writable(const struct jf_ref *ref) {
         return 0;
     jf_log_add(ref->fs->log, "%s: cannot be written: %s", ref->stream->name, why);
     return -EROFS;
+}
+
+bool jf_publish_waits(const struct jf_ref *ref, int r) {
+    return ref->fs->options.full == JF_FULL_BLOCK &&
+           (r == JS_ERR_MAX_MSGS || r == JS_ERR_MAX_BYTES || r == JS_ERR_MAX_MSGS_PER_SUBJECT);
 }
 
 int jf_publish_sync(const struct jf_ref *ref) {
@@ -122,16 +129,13 @@ static int store_lines(const struct jf_ref *ref, const struct jf_line *lines, si
     return done == (ssize_t)n ? 0 : err;
 }
 
-static int write_pub(fuse_req_t req, const struct jf_ref *ref, const char *buf, size_t size,
-                     off_t off, struct fuse_file_info *fi, size_t *ret_count) {
-    struct handle *h = handle_of(fi);
+/* Stores what is complete; *ret_count: bytes that are dealt with. With the handle's lock. */
+static int take_lines(const struct jf_ref *ref, struct handle *h, const char *buf, size_t size,
+                      size_t *ret_count) {
     struct jf_line lines[BATCH];
     size_t end = 0;
     int n = 0, r = 0;
 
-    (void)req;
-    (void)off; /* what the kernel passes for a file without positions means nothing */
-    pthread_mutex_lock(&h->lock);
     jf_lines_feed(&h->lines, buf, size);
     while (r == 0 && (n = jf_lines_take(&h->lines, lines, BATCH)) > 0)
         r = store_lines(ref, lines, (size_t)n, &end);
@@ -139,16 +143,74 @@ static int write_pub(fuse_req_t req, const struct jf_ref *ref, const char *buf, 
         r = n;
     if (end)
         h->unsynced = true;
-    if (r < 0) {
+    if (r < 0)
         end = jf_lines_stop(&h->lines, end);
-        if (end == 0)
-            h->failed = r;
-    }
-    pthread_mutex_unlock(&h->lock);
     if (r < 0 && end == 0)
         return r;
     *ret_count = r < 0 ? end : size;
     return 0;
+}
+
+/* A request that waits for room in the stream. */
+struct waiting {
+    struct jf_ref ref;
+    struct handle *h;
+    size_t size;
+    char data[]; /* what is written */
+};
+
+static struct waiting *new_waiting(const struct jf_ref *ref, struct handle *h, const char *buf,
+                                   size_t size) {
+    struct waiting *w = malloc(sizeof(*w) + size);
+
+    if (w) {
+        *w = (struct waiting){.ref = *ref, .h = h, .size = size};
+        if (size)
+            memcpy(w->data, buf, size);
+    }
+    return w;
+}
+
+/* The reply comes last: after it the handle may be gone. */
+static bool try_write(void *arg, fuse_req_t req) {
+    struct waiting *w = arg;
+    size_t count = 0;
+
+    pthread_mutex_lock(&w->h->lock);
+    int r = take_lines(&w->ref, w->h, w->data, w->size, &count);
+    bool wait = jf_publish_waits(&w->ref, r);
+    if (r < 0 && !wait)
+        w->h->failed = r;
+    pthread_mutex_unlock(&w->h->lock);
+    if (wait)
+        return false;
+    if (r < 0)
+        fuse_reply_err(req, jf_errno(r));
+    else
+        fuse_reply_write(req, count);
+    return true;
+}
+
+static int write_pub(fuse_req_t req, const struct jf_ref *ref, const char *buf, size_t size,
+                     off_t off, struct fuse_file_info *fi, size_t *ret_count) {
+    struct handle *h = handle_of(fi);
+
+    (void)off; /* what the kernel passes for a file without positions means nothing */
+    pthread_mutex_lock(&h->lock);
+    int r = take_lines(ref, h, buf, size, ret_count);
+    bool wait = jf_publish_waits(ref, r);
+    if (r < 0 && !wait)
+        h->failed = r;
+    pthread_mutex_unlock(&h->lock);
+    if (!wait)
+        return r;
+    if (fi->flags & O_NONBLOCK)
+        return -EAGAIN;
+    struct waiting *w = new_waiting(ref, h, buf, size);
+    if (!w)
+        return JS_ERR_NOMEM;
+    jf_park(ref->stream->waitq, h, req, try_write, w, free);
+    return JF_REPLIED;
 }
 
 /* The line without its end, marked as such. */
@@ -191,6 +253,18 @@ static int settle(const struct jf_ref *ref, struct handle *h) {
     return r;
 }
 
+static bool try_flush(void *arg, fuse_req_t req) {
+    struct waiting *w = arg;
+
+    pthread_mutex_lock(&w->h->lock);
+    int r = settle(&w->ref, w->h);
+    pthread_mutex_unlock(&w->h->lock);
+    if (jf_publish_waits(&w->ref, r))
+        return false;
+    fuse_reply_err(req, jf_errno(r));
+    return true;
+}
+
 static int flush_pub(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
     struct handle *h = handle_of(fi);
     int r = 0;
@@ -200,7 +274,13 @@ static int flush_pub(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_
     if (jf_is_opener(h->opener, fuse_req_ctx(req)->pid))
         r = settle(ref, h);
     pthread_mutex_unlock(&h->lock);
-    return r;
+    if (!jf_publish_waits(ref, r))
+        return r;
+    struct waiting *w = new_waiting(ref, h, NULL, 0);
+    if (!w)
+        return JS_ERR_NOMEM;
+    jf_park(ref->stream->waitq, h, req, try_flush, w, free);
+    return JF_REPLIED;
 }
 
 static void release_pub(const struct jf_ref *ref, struct fuse_file_info *fi) {

@@ -13,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/errmap.h"
 #include "fs/node/opener.h"
 #include "fs/node/publish.h"
 #include "fs/node/spool.h"
 #include "fs/node/stage.h"
 #include "fs/node/stream.h"
+#include "fs/node/xattr.h"
+#include "fs/session/park.h"
 #include "fs/view/msgfile.h"
 
 static struct jf_stage *stage_of(const struct jf_ref *ref) {
@@ -128,7 +131,34 @@ static int commit(const struct jf_ref *ref, struct jf_stage *s) {
     if (s->failed)
         return s->failed;
     int r = jf_stage_commit(s);
+    if (jf_publish_waits(ref, r))
+        s->dirty = true;
     return r < 0 ? r : jf_publish_sync(ref);
+}
+
+/* A close that waits for room in the stream. */
+struct waiting {
+    struct jf_ref ref;
+    struct jf_stage *stage;
+};
+
+static bool try_commit(void *arg, fuse_req_t req) {
+    struct waiting *w = arg;
+
+    pthread_mutex_lock(&w->stage->lock);
+    int r = commit(&w->ref, w->stage);
+    pthread_mutex_unlock(&w->stage->lock);
+    if (jf_publish_waits(&w->ref, r))
+        return false;
+    fuse_reply_err(req, jf_errno(r));
+    return true;
+}
+
+static void end_waiting(void *arg) {
+    struct waiting *w = arg;
+
+    jf_stage_unref(w->stage);
+    free(w);
 }
 
 static int flush_file(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
@@ -140,7 +170,14 @@ static int flush_file(fuse_req_t req, const struct jf_ref *ref, struct fuse_file
     if (jf_is_opener(s->opener, fuse_req_ctx(req)->pid))
         r = commit(ref, s);
     pthread_mutex_unlock(&s->lock);
-    return r;
+    if (!jf_publish_waits(ref, r))
+        return r;
+    struct waiting *w = malloc(sizeof(*w));
+    if (!w)
+        return JS_ERR_NOMEM;
+    *w = (struct waiting){.ref = *ref, .stage = jf_stage_ref(s)};
+    jf_park(ref->stream->waitq, s, req, try_commit, w, end_waiting);
+    return JF_REPLIED;
 }
 
 static int fsync_file(const struct jf_ref *ref, struct fuse_file_info *fi) {
@@ -201,6 +238,32 @@ static int setxattr_file(const struct jf_ref *ref, const char *name, const char 
     return r;
 }
 
+/* Of a file that is a message by now: what its opener can ask without its name. */
+static int getxattr_file(const struct jf_ref *ref, const char *name, char **ret_value,
+                         size_t *ret_len) {
+    struct jf_stage *s = stage_of(ref);
+
+    pthread_mutex_lock(&s->lock);
+    struct jf_ref msg = *ref;
+    msg.seq = s->committed ? s->seq : 0;
+    pthread_mutex_unlock(&s->lock);
+    return msg.seq ? jf_msg_getxattr(&msg, name, ret_value, ret_len) : -ENODATA;
+}
+
+static int listxattr_file(const struct jf_ref *ref, char **ret_names, size_t *ret_len) {
+    struct jf_stage *s = stage_of(ref);
+
+    pthread_mutex_lock(&s->lock);
+    struct jf_ref msg = *ref;
+    msg.seq = s->committed ? s->seq : 0;
+    pthread_mutex_unlock(&s->lock);
+    if (msg.seq)
+        return jf_msg_listxattr(&msg, ret_names, ret_len);
+    *ret_names = NULL;
+    *ret_len = 0;
+    return 0;
+}
+
 static void file_done(struct jf_node *node) {
     jf_stage_unref(node->priv);
 }
@@ -216,6 +279,8 @@ const struct jf_class jf_class_spool_file = {
     .flush = flush_file,
     .release = release_file,
     .fsync = fsync_file,
+    .getxattr = getxattr_file,
+    .listxattr = listxattr_file,
     .setxattr = setxattr_file,
     .node_done = file_done,
     .shutdown = jf_stage_shutdown,

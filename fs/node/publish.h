@@ -10,6 +10,8 @@
 int jf_publish_subject(const struct jf_ref *dir, const char *name);
 /* EROFS with a line in errors.log when the stream cannot be written. */
 int jf_publish_writable(const struct jf_ref *ref);
+/* full=block: true if r says that the stream is full and who publishes is to wait for room. */
+bool jf_publish_waits(const struct jf_ref *ref, int r);
 /* After messages were stored: syncs where the mount's mode says so at close. */
 int jf_publish_sync(const struct jf_ref *ref);
 

@@ -241,9 +241,20 @@ static bool ends_with_msg(const char *name) {
     return n > 4 && strcmp(name + n - 4, ".msg") == 0;
 }
 
-/* From now on the name is a receipt. */
-static void become_receipt(struct jf_stage *s) {
+bool jf_stage_is_duplicate(const struct jf_stream *stream, js_seq_t seq) {
+    bool found = false;
+
     pthread_mutex_lock(&table.lock);
+    for (struct jf_stage *s = table.list; s && !found; s = s->next)
+        found = s->duplicate_of == seq && s->stream == stream && s->receipt_until > now();
+    pthread_mutex_unlock(&table.lock);
+    return found;
+}
+
+/* From now on the name is a receipt. */
+static void become_receipt(struct jf_stage *s, bool duplicate) {
+    pthread_mutex_lock(&table.lock);
+    s->duplicate_of = duplicate ? s->seq : 0;
     if (s->name && !s->receipt_until) {
         s->receipt_until = now() + JF_RECEIPT_S * INT64_C(1000000000);
         table.receipts++;
@@ -287,6 +298,7 @@ static int parse(struct jf_stage *s, const char *dir, bool headers, struct js_ne
 int jf_stage_commit(struct jf_stage *s) {
     struct jf_msgfile file = {0};
     struct js_new_msg m;
+    int err = 0;
 
     s->dirty = false;
     pthread_mutex_lock(&table.lock);
@@ -296,14 +308,14 @@ int jf_stage_commit(struct jf_stage *s) {
     if (!dir)
         return JS_ERR_NOMEM;
     int r = parse(s, dir, headers, &m, &file);
-    if (r == 0)
-        r = js_stream_store_msg(s->stream->stream, m.subject, m.subject_len, m.hdr, m.hdr_len,
-                                m.data, m.data_len, &s->seq, NULL);
+    if (r == 0 && js_stream_store_msgs(s->stream->stream, &m, 1, &err) != 1)
+        r = err < 0 ? err : JS_ERR_IO;
     jf_msgfile_done(&file);
     free(dir);
     if (r < 0)
         return r;
+    s->seq = m.ret_seq;
     s->committed = true;
-    become_receipt(s);
+    become_receipt(s, m.ret_duplicate);
     return 0;
 }

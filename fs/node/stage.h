@@ -38,6 +38,7 @@ struct jf_stage {
     char *dir;               /* subject, or "any.d" */
     char *name;              /* NULL: no name any more */
     js_time_t receipt_until; /* monotonic; 0 = not a receipt */
+    js_seq_t duplicate_of;   /* the message that was there before; 0 = it is one of its own */
     unsigned refs;
     struct jf_stage *next;
 };
@@ -60,6 +61,8 @@ int jf_stage_rename(struct jf_stage *stage, const char *dir, const char *name);
  * ret_name is given (free()). */
 struct jf_stage *jf_stage_next(struct jf_stream *stream, const char *dir, uint64_t after,
                                char **ret_name);
+/* True if a receipt leads to this message as to one that had been there before. */
+bool jf_stage_is_duplicate(const struct jf_stream *stream, js_seq_t seq);
 /* Forgets everything; what was not committed is told to the log. */
 void jf_stage_shutdown(struct jf_fs *fs);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/node/stage.h"
 #include "fs/node/stream.h"
 
 #define PREFIX     "user.nats."
@@ -96,6 +97,10 @@ int jf_msg_getxattr(const struct jf_ref *ref, const char *name, char **ret_value
         return give_number(ref->seq, ret_value, ret_len);
     if (strcmp(name, "stream") == 0)
         return give(strdup(ref->stream->name), strlen(ref->stream->name), ret_value, ret_len);
+    if (strcmp(name, "duplicate") == 0)
+        return jf_stage_is_duplicate(ref->stream, ref->seq)
+                   ? give(strdup("true"), 4, ret_value, ret_len)
+                   : -ENODATA;
     if (strcmp(name, "damage") == 0) {
         r = js_stream_damage(stream, ref->seq, text, sizeof(text));
         return r < 0 ? -ENODATA : give(strdup(text), strlen(text), ret_value, ret_len);
@@ -159,6 +164,8 @@ int jf_msg_listxattr(const struct jf_ref *ref, char **ret_names, size_t *ret_len
         return r == JS_ERR_IO ? r : -ESTALE;
     for (size_t i = 0; i < (info.damaged ? 2 : sizeof(fixed) / sizeof(fixed[0])); i++)
         add_name(&n, PREFIX, fixed[i], strlen(fixed[i]));
+    if (jf_stage_is_duplicate(ref->stream, ref->seq))
+        add_name(&n, PREFIX, "duplicate", 9);
     if (info.damaged) {
         add_name(&n, PREFIX, "damage", 6);
     } else if (info.hdr_len && js_stream_load_msg(stream, ref->seq, &msg) == 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Extended attributes of a message: user.nats.seq, .subject, .time, .stream, .size.stored,
- * .hdr.<Name> (repeated headers joined by LF), and .damage of a damaged one.
+ * .hdr.<Name> (repeated headers joined by LF), .damage of a damaged one, .duplicate of one to which the
+ * receipt of a duplicate leads.
  */
 #ifndef JF_NODE_XATTR_H
 #define JF_NODE_XATTR_H

@@ -257,6 +257,60 @@ static int take(void *ctx, const void *data, size_t len) {
     return 0;
 }
 
+/* One that lies beside streams/ counts as much as the others. */
+static void lz4_streams_take_their_name_and_subjects(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "s.a", 5);
+    assert_int_equal(js_store_recompress(f.store, "$G", "S", "lz4", NULL, f.why, sizeof f.why), 0);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "S", "{\"subjects\":[\"other\"]}", f.why,
+                                            sizeof f.why),
+                     JS_ERR_EXISTS);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "T", "{\"subjects\":[\"s.x\"]}", f.why,
+                                            sizeof f.why),
+                     JS_ERR_EXISTS);
+    assert_non_null(strstr(f.why, "overlaps"));
+    assert_int_equal(js_store_create_stream(f.store, "$G", "T", "{\"subjects\":[\"t\"]}", f.why,
+                                            sizeof f.why),
+                     0);
+    end(&f);
+}
+
+/* Another cipher for a stream with LZ4 blocks: it stays where no server looks. */
+static void lz4_streams_change_their_cipher(void **unused) {
+    const enum js_new_cipher chacha = JS_CIPHER_NEW_CHACHA;
+    struct js_stream_state before, after;
+    struct js_msg msg;
+    struct fixture f;
+    char path[200];
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "s.a", 50);
+    assert_int_equal(js_store_recompress(f.store, "$G", "S", "lz4", NULL, f.why, sizeof f.why), 0);
+    js_stream_get_state(f.s, &before);
+    reopen(&f, JS_CIPHER_NEW_CHACHA, "S");
+    js_stream_unref(f.s);
+    assert_int_equal(js_store_rekey(f.store, "$G", "S", &chacha, NULL), 0);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &f.s), 0);
+    reopen(&f, JS_CIPHER_NEW_CHACHA, "S");
+    js_stream_get_state(f.s, &after);
+    assert_int_equal(after.msgs, before.msgs);
+    assert_int_equal(after.last_seq, before.last_seq);
+    assert_string_equal(js_stream_cipher(f.s), "chacha");
+    assert_int_equal(js_stream_load_msg(f.s, 7, &msg), 0);
+    assert_memory_equal(msg.data, "payload 6", 9);
+    js_msg_release(&msg);
+    snprintf(path, sizeof path, "%s/jetstream/$G/jetfs/S/meta.key", f.dir);
+    assert_int_equal(access(path, F_OK), 0);
+    snprintf(path, sizeof path, "%s/jetstream/$G/streams/S", f.dir);
+    assert_int_not_equal(access(path, F_OK), 0);
+    store(&f, "s.b", 1);
+    end(&f);
+}
+
 static void states_are_encoded(void **unused) {
     struct js_decoded_state d;
     struct bytes b = {0};
@@ -364,6 +418,8 @@ int main(void) {
         cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
         cmocka_unit_test(sealing_keeps_everything), cmocka_unit_test(fields_imply_others),
         cmocka_unit_test(deleted_streams_are_gone),
+        cmocka_unit_test(lz4_streams_take_their_name_and_subjects),
+        cmocka_unit_test(lz4_streams_change_their_cipher),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
     };

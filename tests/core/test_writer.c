@@ -107,6 +107,21 @@ PORTED(a_failed_sync_is_final_until_reopened) {
     assert_true(pt_store(p, "foo", "again") > last);
 }
 
+/* The bits above mark other records: there sequences end. */
+PORTED(sequences_end) {
+    const js_seq_t most = ((js_seq_t)1 << 62) - 1;
+
+    pt_open(p, "", 0);
+    assert_int_equal(js_stream_skip_msgs(p->stream, 1, most - 1), 0);
+    assert_int_equal(pt_store(p, "foo", "the last"), most);
+    assert_int_equal(pt_try(p, "foo", "one more"), JS_ERR_TOO_BIG);
+    PT_STATE(p, 1, most, most);
+    pt_restart(p);
+    pt_expect_msg(p, most, "foo", "the last");
+    assert_int_equal(pt_try(p, "foo", "one more"), JS_ERR_TOO_BIG);
+    PT_STATE(p, 1, most, most);
+}
+
 /* ---- two who sync at the same time --------------------------------------------------------------- */
 
 static struct gate {
@@ -191,6 +206,7 @@ PORTED(a_sync_counts_when_it_is_done) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sequences_end),
         cmocka_unit_test(a_sync_counts_when_it_is_done),
         cmocka_unit_test(a_failed_tombstone_counts_for_nothing),
         cmocka_unit_test(a_failed_skip_uses_up_nothing),

@@ -24,6 +24,7 @@ from server import Server
 from stores import (compare_messages, copy_store, from_jetfs, from_server, jetfs_state, server_state)
 from test_consumers import run_consumers
 from test_kinds import run_kinds
+from test_timed import run_timed
 from test_written import run_written
 from support import golden
 from support.program import Jetfs, fuse_missing, wait_for
@@ -358,6 +359,7 @@ def main(argv):
     run_live(context, tap)
     run_consumers(tap, context.jetfs, context.peers)
     run_kinds(tap, context.jetfs, context.peers)
+    run_timed(tap, context.jetfs, context.peers, missing)
     run_written(tap, context.jetfs, context.peers, argv[4:])
     return tap.finish()
 
