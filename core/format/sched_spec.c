@@ -305,3 +305,30 @@ js_time_t js_sched_spec_next(const struct js_sched_spec *c, js_time_t after) {
         return next_cron(c, after);
     }
 }
+
+js_time_t js_sched_spec_next_in(const struct js_sched_spec *c, const struct js_zone *zone,
+                                js_time_t after) {
+    int64_t from = floor_div(after, SECOND), change = from, offset;
+
+    if (!zone || c->kind != JS_SCHED_CRON)
+        return js_sched_spec_next(c, after);
+    offset = js_zone_offset(zone, from);
+    /* Between two changes the clock is that of UTC, but for an offset. Ten years have few. */
+    for (int i = 0; i < 64; i++) {
+        bool changes = js_zone_next_change(zone, change, &change);
+        js_time_t local, t;
+        if (__builtin_mul_overflow(from + offset, SECOND, &local))
+            return 0;
+        local = next_cron(c, local);
+        if (local == 0 || __builtin_sub_overflow(local, offset * SECOND, &t))
+            return 0;
+        if (!changes || change > INT64_MAX / SECOND || t < change * SECOND)
+            return t;
+        /* What is due at the very change counts by the new offset. */
+        offset = js_zone_offset(zone, change);
+        from = change - 1;
+        if (i && from - floor_div(after, SECOND) > 6 * 366 * DAY)
+            return 0;
+    }
+    return 0;
+}

@@ -274,13 +274,8 @@ static void adopt(struct rewrite *rw, uint64_t file_size, char compression) {
     for (uint32_t k = 0; b->slots && k < b->slots->count; k++)
         if (js_slot_live(b->slots, k))
             b->slots->at[k].off = rw->offs[k];
-    if (b->cold) {
-        struct js_slots *kept = atomic_load(&b->cold->kept);
-        atomic_store(&b->cold->kept, NULL);
-        if (kept)
-            s->recent.kept_memory -= js_slots_memory(kept);
-        js_slots_unref(kept, s->env);
-    }
+    if (b->cold)
+        js_cold_forget(s, b->cold);
     js_recent_clear(&s->recent, s->env);
     js_cache_drop(s->cache, s->identity, b->number);
 }

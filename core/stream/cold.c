@@ -14,7 +14,6 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env) {
         recent->entries[i] = (struct js_recent_entry){0};
     }
     recent->made_again = 0;
-    recent->kept_memory = 0;
     pthread_mutex_unlock(&recent->mu);
 }
 
@@ -30,7 +29,24 @@ void js_cold_free(struct js_cold *cold, const struct js_env *env) {
         return;
     js_seqset_done(&cold->deleted);
     js_slots_unref(atomic_load_explicit(&cold->kept, memory_order_relaxed), env);
+    js_slots_unref(atomic_load_explicit(&cold->bare, memory_order_relaxed), env);
     js_free(env, cold);
+}
+
+static void forget(struct js_stream *s, _Atomic(struct js_slots *) *kept) {
+    struct js_slots *slots = atomic_load_explicit(kept, memory_order_relaxed);
+
+    if (!slots)
+        return;
+    uint64_t size = js_slots_memory(slots), all = s->recent.kept_memory;
+    atomic_store_explicit(kept, NULL, memory_order_relaxed);
+    s->recent.kept_memory = all > size ? all - size : 0;
+    js_slots_unref(slots, s->env);
+}
+
+void js_cold_forget(struct js_stream *s, struct js_cold *cold) {
+    forget(s, &cold->kept);
+    forget(s, &cold->bare);
 }
 
 /* ---- the last few ---------------------------------------------------------------------------- */
@@ -64,12 +80,16 @@ static void keep_recent(struct js_recent *recent, const struct js_env *env,
                                        .used = ++recent->clock};
 }
 
+static bool has_room(const struct js_stream *s, uint64_t size) {
+    return s->slots_memory + s->recent.kept_memory + size <= s->index_budget;
+}
+
 /* Keeps slots that were made: with their unread block if there is room, else among the last few. */
 static void keep_slots(struct js_stream *s, struct js_block *b, struct js_slots *slots) {
     uint64_t size = js_slots_memory(slots);
 
     pthread_mutex_lock(&s->recent.mu);
-    if (!b->cold->unread || s->slots_memory + s->recent.kept_memory + size > s->index_budget) {
+    if (!b->cold->unread || !has_room(s, size)) {
         keep_recent(&s->recent, s->env, b, slots);
     } else {
         atomic_fetch_add_explicit(&slots->refs, 1, memory_order_relaxed);
@@ -103,7 +123,7 @@ static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **
         r = JS_ERR_CORRUPT;
     } else if (!*ret) {
         b->cold->made = true;
-        r = js_make_slots(s, b, ret);
+        r = js_make_slots(s, b, false, ret);
         if (r == 0)
             keep_slots(s, b, *ret);
     }
@@ -111,6 +131,37 @@ static int get_slots(struct js_stream *s, struct js_block *b, struct js_slots **
     if (r == JS_ERR_CORRUPT)
         return b->cold->unread ? JS_NEED_SCAN : JS_ERR_STALE;
     return r;
+}
+
+/* Bare slots of an unread block, which keeps them. 1: done. 0: it has others, or there is no room.
+ */
+static int get_bare(struct js_stream *s, struct js_block *b, const struct js_slots **ret) {
+    struct js_cold *cold = b->cold;
+    struct js_slots *slots;
+    int r = 0;
+
+    *ret = atomic_load_explicit(&cold->bare, memory_order_acquire);
+    if (*ret || !cold->unread)
+        return *ret != NULL;
+    pthread_mutex_lock(&s->recent.making);
+    pthread_mutex_lock(&s->recent.mu);
+    *ret = atomic_load_explicit(&cold->bare, memory_order_relaxed);
+    bool make = !*ret && !cold->made && has_room(s, b->msgs * sizeof(struct js_slot));
+    pthread_mutex_unlock(&s->recent.mu);
+    if (make) {
+        r = js_make_slots(s, b, true, &slots);
+        if (r == 0) {
+            pthread_mutex_lock(&s->recent.mu);
+            atomic_store_explicit(&cold->bare, slots, memory_order_release);
+            s->recent.kept_memory += js_slots_memory(slots);
+            pthread_mutex_unlock(&s->recent.mu);
+            *ret = slots;
+        }
+    }
+    pthread_mutex_unlock(&s->recent.making);
+    if (r == JS_ERR_CORRUPT)
+        return JS_NEED_SCAN;
+    return r < 0 ? r : *ret != NULL;
 }
 
 void js_place_done(struct js_stream *s, struct js_place *place) {
@@ -133,13 +184,16 @@ int js_place_at(struct js_stream *s, struct js_place *place, size_t index) {
     /* What a block keeps goes only under the lock for writing. */
     if (!slots)
         slots = atomic_load_explicit(&b->cold->kept, memory_order_acquire);
-    if (!slots) {
-        int r = get_slots(s, b, &place->held);
-        if (r != 0) {
-            place->block = NULL;
-            return r;
-        }
+    int r = 0;
+    if (!slots && place->bare)
+        r = get_bare(s, b, &slots);
+    if (!slots && r == 0) {
+        r = get_slots(s, b, &place->held);
         slots = place->held;
+    }
+    if (!slots) {
+        place->block = NULL;
+        return r;
     }
     place->block = b;
     place->index = index;
@@ -201,6 +255,10 @@ int js_cold_remove(struct js_stream *s, size_t index, js_seq_t seq) {
         struct js_slots *kept = atomic_load_explicit(&b->cold->kept, memory_order_relaxed);
         if (kept) /* others of the last few are found no more by the new number of removals */
             kept->at[at.slot].len = 0;
+        struct js_slots *bare = atomic_load_explicit(&b->cold->bare, memory_order_relaxed);
+        uint32_t bare_slot = bare ? js_slots_find(bare, seq) : JS_NO_SLOT;
+        if (bare_slot != JS_NO_SLOT)
+            bare->at[bare_slot].len = 0;
         b->msgs--;
         b->bytes -= len;
         b->removals++;
@@ -241,6 +299,7 @@ int js_block_warm(struct js_stream *s, size_t index) {
         js_recent_clear(&s->recent, s->env);
     b->slots = slots;
     js_block_count(s, b);
+    js_cold_forget(s, b->cold);
     js_cold_free(b->cold, s->env);
     b->cold = NULL;
     if (index < s->trimmed)

@@ -7,7 +7,8 @@
  * were dropped. Either way it is known which of its records live: those in first..upto that are not
  * in `deleted`. Slots are made anew from the block's bytes when they are asked for. Unread blocks keep
  * them as long as the budget allows; else the last few are kept. They show the same messages as
- * before, but their chains end with the block.
+ * before, but their chains end with the block. Who asks for a sequence, or for all messages, is served
+ * from bare slots while there is room for them.
  *
  * A block in which something is lost stays in memory. An unread one that turns out not to be what
  * index.db says makes the whole stream be scanned (js_stream_scan); so does looking at more of them
@@ -29,9 +30,11 @@ struct js_cold {
     /* guarded by js_recent.making: */
     bool prepared; /* unread: its key and form are known by now */
     bool made;     /* slots were made of it once */
+    atomic_bool peeked; /* one record was looked for without them (peek.c); a hint */
     /* unread: its slots, while there is room. Set once (by readers, with js_recent.mu); they go under
      * the stream's lock for writing only, so that readers need no reference */
     _Atomic(struct js_slots *) kept;
+    _Atomic(struct js_slots *) bare; /* the same, and bare */
     js_seq_t first, upto; /* first > upto: nothing lives */
     js_seq_t first_live, last_live; /* exact for dropped ones; 0 = none or not known */
     struct js_seqset deleted; /* within first..upto; may hold more */
@@ -71,7 +74,8 @@ void js_recent_clear(struct js_recent *recent, const struct js_env *env);
  * Makes slots of a cold block from its bytes, each record verified; the block is in the cache then. One
  * reference. CORRUPT: it is not what is known of it. recent.making held.
  */
-int js_make_slots(struct js_stream *stream, struct js_block *block, struct js_slots **ret_slots);
+int js_make_slots(struct js_stream *stream, struct js_block *block, bool bare,
+                  struct js_slots **ret_slots);
 
 /*
  * Where a search stands: a block with its slots, held until js_place_done() or the next move. Zero
@@ -81,6 +85,7 @@ struct js_place {
     struct js_block *block;
     const struct js_slots *slots;
     uint32_t slot;
+    bool bare;    /* set by who needs no subject ids: the slots may be bare */
     size_t index; /* of the block */
     struct js_slots *held;
 };
@@ -104,5 +109,7 @@ void js_block_count(struct js_stream *stream, struct js_block *block);
  * memory drops nothing (and is no error: it is only kept). */
 void js_stream_trim(struct js_stream *stream);
 void js_cold_free(struct js_cold *cold, const struct js_env *env);
+/* Lets go of the slots that an unread block keeps; lock held for writing. */
+void js_cold_forget(struct js_stream *stream, struct js_cold *cold);
 
 #endif

@@ -99,7 +99,7 @@ static void read_ahead(struct js_iter *iter, size_t block) {
     js_cached_unref(there);
     if (there || (!iter->ahead && js_readahead_new(s, &iter->ahead) < 0))
         return;
-    js_readahead_want(iter->ahead, next->search_first);
+    js_readahead_want(iter->ahead, next->search_first, iter->matcher.all);
 }
 
 /* Takes the first message with sequence >= from; it stays borrowed from iter->current, whose old
@@ -140,12 +140,13 @@ static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, stru
 static void take_more(struct js_iter *iter, struct js_place *at, size_t max_bytes,
                       struct js_msg *msgs, size_t max, size_t *n) {
     struct js_stream *s = iter->stream;
+    const struct js_matcher *m = &iter->matcher;
     const struct js_slots *sl = at->slots;
     size_t bytes = msgs[0].data_len + msgs[0].hdr_len;
 
     while (*n < max && bytes < max_bytes) {
         uint32_t k = at->slot + 1;
-        while (k < sl->count && !(js_matcher_has(&iter->matcher, sl->sid[k]) && sl->at[k].len != 0))
+        while (k < sl->count && !((m->all || js_matcher_has(m, sl->sid[k])) && sl->at[k].len != 0))
             k++;
         at->slot = k;
         if (k >= sl->count || !js_stream_slot_in(s, at, iter->current.owner, &msgs[*n]))
@@ -161,7 +162,7 @@ static int take_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
                       struct js_msg *ret_msgs, size_t max, size_t *ret_n) {
     struct js_stream *s = iter->stream;
     struct js_cached *old = NULL;
-    struct js_place at = {0};
+    struct js_place at = {.bare = iter->matcher.all};
 
     *ret_n = 0;
     int r = js_stream_lock_walk(s, &iter->matcher);

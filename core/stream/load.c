@@ -38,22 +38,29 @@ static bool again(struct js_stream *s, struct js_place *at, int *r, int *tries) 
     return *r == 0;
 }
 
+static int load(struct js_stream *s, js_seq_t seq, struct js_place *at, struct js_msg *ret_msg) {
+    int r = s->unread ? js_peek_seq(s, seq, ret_msg) : 0;
+
+    if (r != 0)
+        return r == 1 ? 0 : r;
+    r = find_slot(s, seq, at);
+    return r == 0 ? js_stream_slot_msg(s, at, false, ret_msg) : r;
+}
+
 int js_stream_load_msg(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg) {
-    struct js_place at = {0};
+    struct js_place at = {.bare = true};
     int r, tries = 0;
 
     do {
         pthread_rwlock_rdlock(&stream->lock);
-        r = find_slot(stream, seq ? seq : stream->first_seq, &at);
-        if (r == 0)
-            r = js_stream_slot_msg(stream, &at, false, ret_msg);
+        r = load(stream, seq ? seq : stream->first_seq, &at, ret_msg);
     } while (again(stream, &at, &r, &tries));
     return r;
 }
 
 /* 1, 0 if nothing matches, or an error; lock held. */
 static int find_last(struct js_stream *s, const struct js_matcher *m, struct js_msg *ret_msg) {
-    struct js_place at = {0};
+    struct js_place at = {.bare = m->all};
     int r;
 
     if (m->all)

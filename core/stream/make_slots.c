@@ -41,6 +41,8 @@ static int make_room(struct maker *m, const struct js_cached *entry) {
 
     if (m->b->msgs > entry->cap / JS_MIN_RECORD)
         return JS_ERR_CORRUPT;
+    if (m->slots->bare)
+        return js_slots_reserve(m->slots, m->s->env, m->b->msgs);
     while (size < m->b->msgs * 2)
         size *= 2;
     if (size > recent->num_tails) {
@@ -72,8 +74,9 @@ static void split(struct maker *m, size_t upto, bool last) {
             return;
         }
         b->at[b->n] = p;
-        b->hashes[b->n] =
-            js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
+        if (!m->slots->bare)
+            b->hashes[b->n] =
+                js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
         m->off += r->len;
     }
 }
@@ -91,18 +94,21 @@ static int add(struct maker *m, const struct js_record *r, const uint8_t *p, uin
     m->highest = r->seq;
     if (r->erased || !js_cold_lives(m->b->cold, r->seq))
         return 0;
-    uint32_t sid = js_subjects_find_hashed(&m->s->subjects, hash, (const char *)r->subject,
-                                           r->subject_len);
-    if (sid == JS_NO_ID || m->msgs == m->b->msgs)
+    uint32_t sid = sl->bare ? JS_NO_ID
+                            : js_subjects_find_hashed(&m->s->subjects, hash,
+                                                      (const char *)r->subject, r->subject_len);
+    if ((sid == JS_NO_ID && !sl->bare) || m->msgs == m->b->msgs)
         return JS_ERR_CORRUPT;
     v.hlen = (uint16_t)(r->hdr_len >= JS_HLEN_FAR ? JS_HLEN_FAR : r->hdr_len);
     int e = js_slots_append(sl, m->s->env, r->seq, &v, sid, &slot);
     if (e < 0)
         return e;
-    uint32_t *tail = &m->tails[sid & m->mask], before = *tail;
-    if (before < slot && sl->sid[before] == sid)
-        sl->next[before] = (uint32_t)(r->seq - js_slot_seq(sl, before));
-    *tail = slot;
+    if (!sl->bare) {
+        uint32_t *tail = &m->tails[sid & m->mask], before = *tail;
+        if (before < slot && sl->sid[before] == sid)
+            sl->next[before] = (uint32_t)(r->seq - js_slot_seq(sl, before));
+        *tail = slot;
+    }
     m->msgs++;
     m->size += r->len;
     return 0;
@@ -126,15 +132,24 @@ static void add_ready(struct maker *m) {
     js_flags_end(&flags, m->entry);
 }
 
+/* In a cached block they may all have been looked at before. */
+static bool were_verified(const struct maker *m, const struct batch *b) {
+    size_t n = 0;
+
+    while (n < b->n && js_cached_is_checked(m->entry, (uint32_t)(b->at[n] - m->entry->data)))
+        n++;
+    return n == b->n;
+}
+
 /* Verifies what was split, asks for the lines of its subjects, and adds the batch before. */
 static void take_batch(struct maker *m) {
     struct batch *b = m->next;
 
-    if (!js_records_verify(b->recs, b->at, b->n, &m->b->hash_key)) {
+    if (!were_verified(m, b) && !js_records_verify(b->recs, b->at, b->n, &m->b->hash_key)) {
         m->error = JS_ERR_CORRUPT;
         return;
     }
-    for (size_t i = 0; i < b->n; i++) {
+    for (size_t i = 0; i < b->n && !m->slots->bare; i++) {
         uint32_t id = js_subjects_nearer(&m->s->subjects, b->hashes[i]);
         __builtin_prefetch(&m->tails[id & m->mask], 1);
     }
@@ -183,13 +198,14 @@ static int get_bytes(struct maker *m, struct js_cached **ret) {
     return r < 0 || verdict != JS_SCAN_OK ? JS_ERR_CORRUPT : 0;
 }
 
-int js_make_slots(struct js_stream *s, struct js_block *b, struct js_slots **ret_slots) {
+int js_make_slots(struct js_stream *s, struct js_block *b, bool bare, struct js_slots **ret_slots) {
     struct maker m = {.s = s, .b = b, .next = &m.batches[0], .ready = &m.batches[1]};
     struct js_cached *entry = NULL;
 
     m.slots = js_slots_new(s->env);
     if (!m.slots)
         return JS_ERR_NOMEM;
+    m.slots->bare = bare;
     int r = get_bytes(&m, &entry);
     if (r == 0)
         r = m.error;

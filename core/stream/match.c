@@ -86,7 +86,7 @@ int js_stream_lock_walk(struct js_stream *s, struct js_matcher *m) {
 /* One try; NEED_SCAN: index.db was wrong about a block. */
 static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t start, bool backward,
                     struct js_msg *ret_msg) {
-    struct js_place at = {0};
+    struct js_place at = {.bare = m->all};
     int r = backward ? js_stream_lock_walk(stream, m) : js_stream_lock_matched_unread(stream, m);
 
     if (r < 0)

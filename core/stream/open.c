@@ -502,7 +502,7 @@ void js_stream_unload(struct js_stream *s, bool keep_subjects) {
     s->miscounted = false;
     atomic_store(&s->stale_firsts, false);
     atomic_store(&s->stale_lasts, false);
-    s->slots_memory = 0;
+    s->slots_memory = s->recent.kept_memory = 0;
     js_stream_drop_index(s);
     if (keep_subjects)
         js_subjects_forget_msgs(&s->subjects);

@@ -26,8 +26,10 @@ void js_peek_done(struct js_peek *peek, const struct js_env *env) {
 struct walk {
     struct js_stream *s;
     const struct js_block *b;
-    const char *name;
-    uint32_t len; /* of the name */
+    const char *name; /* NULL: the record of want alone is looked for, and the walk ends there */
+    uint32_t len;     /* of the name */
+    js_seq_t want;
+    struct js_peeked found;
     struct js_extent ext;
     uint64_t off;       /* of the next record */
     uint64_t base, end; /* what the window holds */
@@ -58,6 +60,7 @@ static const uint8_t *view(struct walk *w, size_t need, int *r) {
 
 static int take(struct walk *w, const uint8_t *p, uint32_t len, uint64_t seq, uint32_t slen) {
     struct js_peek *peek = &w->s->peek;
+    struct js_peeked here = {.seq = seq, .off = (uint32_t)w->off, .len = len};
 
     if ((seq & JS_SEQ_TOMBSTONE) || (seq & JS_SEQ_MASK) == 0 || (seq & JS_SEQ_MASK) <= w->highest)
         return 0;
@@ -66,11 +69,16 @@ static int take(struct walk *w, const uint8_t *p, uint32_t len, uint64_t seq, ui
         return 0;
     w->msgs++;
     w->bytes += len;
+    if (!w->name) {
+        if (seq == w->want)
+            w->found = here;
+        return 0;
+    }
     if (slen != w->len || memcmp(p + JS_RECORD_HEAD, w->name, slen) != 0)
         return 0;
     if (peek->n == JS_PEEKED)
         return JS_NEED_SCAN;
-    peek->list[peek->n++] = (struct js_peeked){.seq = seq, .off = (uint32_t)w->off, .len = len};
+    peek->list[peek->n++] = here;
     return 0;
 }
 
@@ -86,11 +94,13 @@ static int walk_block(struct walk *w) {
         if (len < JS_MIN_RECORD || len > JS_MAX_RECORD || len > w->ext.len - w->off ||
             slen > len - JS_MIN_RECORD)
             return JS_NEED_SCAN;
-        if (slen == w->len)
+        if (w->name && slen == w->len)
             p = view(w, JS_RECORD_HEAD + slen, &r);
         if (r == 0)
             r = take(w, p, len, seq, slen);
         w->off += len;
+        if (w->found.seq)
+            return r;
     }
     return r ? r : w->msgs == w->b->msgs && w->bytes == w->b->bytes ? 0 : JS_NEED_SCAN;
 }
@@ -127,10 +137,9 @@ static int list_block(struct js_stream *s, const struct js_block *b, uint32_t si
     return r;
 }
 
-/* The message that was found, proved by its checksum. */
-static int load(struct js_stream *s, struct js_block *b, uint32_t sid, const struct js_peeked *found,
-                struct js_msg *ret_msg) {
-    const struct js_subject_line *line = &s->subjects.lines[sid];
+/* The message that was found, proved by its checksum. line NULL: of any subject. */
+static int load(struct js_stream *s, struct js_block *b, const struct js_subject_line *line,
+                const struct js_peeked *found, struct js_msg *ret_msg) {
     struct js_record rec;
     struct js_cached *e;
     const uint8_t *p;
@@ -140,8 +149,8 @@ static int load(struct js_stream *s, struct js_block *b, uint32_t sid, const str
     if (r < 0)
         return js_is_shortage(r) ? r : JS_NEED_SCAN;
     if (!js_record_parse(p, found->len, &rec) || rec.len != found->len || rec.seq != found->seq ||
-        rec.subject_len != line->len ||
-        memcmp(rec.subject, js_subject_name(line), line->len) != 0 ||
+        (line && (rec.subject_len != line->len ||
+                  memcmp(rec.subject, js_subject_name(line), line->len) != 0)) ||
         !js_record_verify(&rec, &b->hash_key, p) || js_scan_fix_header(&rec, false)) {
         js_cached_unref(e);
         return JS_NEED_SCAN;
@@ -186,7 +195,7 @@ static int in_block(struct js_stream *s, size_t bi, uint32_t sid, js_seq_t seq, 
                 found = s->peek.list[i];
     }
     pthread_mutex_unlock(&s->peek.mu);
-    return r || found.seq == 0 ? r : load(s, b, sid, &found, ret_msg);
+    return r || found.seq == 0 ? r : load(s, b, &s->subjects.lines[sid], &found, ret_msg);
 }
 
 /* The blocks in which messages of a subject may lie. First blocks are right if nothing is missing between
@@ -250,4 +259,41 @@ int js_peek_last(struct js_stream *s, uint32_t sid, struct js_msg *ret_msg) {
     }
     /* It has messages, but none was found. */
     return JS_NEED_SCAN;
+}
+
+/* Where the record of a sequence stands; nothing is found where the plain way is not enough. mu
+ * held. */
+static int find_record(struct js_stream *s, const struct js_block *b, js_seq_t seq,
+                       struct js_peeked *ret_found) {
+    struct walk w = {.s = s, .b = b, .want = seq};
+
+    if (!s->peek.window && !(s->peek.window = js_malloc(s->env, WINDOW)))
+        return JS_ERR_NOMEM;
+    int r = js_files_open_block(&s->files, b->number, &w.ext);
+    if (r < 0)
+        return r;
+    r = w.ext.len > JS_MAX_BLOCK_FILE ? JS_NEED_SCAN : walk_block(&w);
+    js_extent_close(s->env, &w.ext);
+    *ret_found = w.found;
+    return r;
+}
+
+int js_peek_seq(struct js_stream *s, js_seq_t seq, struct js_msg *ret_msg) {
+    struct js_peeked found = {0};
+    size_t bi;
+    struct js_block *b = js_stream_block_of(s, seq, &bi);
+
+    /* Who begins with a block's first message is likely to go on. */
+    if (!b || !b->cold || !b->cold->unread || s->encrypted || seq <= b->cold->first ||
+        !js_cold_lives(b->cold, seq) || b->unreadable ||
+        atomic_load_explicit(&b->cold->bare, memory_order_relaxed) ||
+        atomic_load_explicit(&b->cold->kept, memory_order_relaxed) ||
+        atomic_exchange_explicit(&b->cold->peeked, true, memory_order_relaxed))
+        return 0;
+    pthread_mutex_lock(&s->peek.mu);
+    int r = find_record(s, b, seq, &found);
+    pthread_mutex_unlock(&s->peek.mu);
+    if (r == 0 && found.seq)
+        r = load(s, b, NULL, &found, ret_msg);
+    return r < 0 && js_is_shortage(r) ? r : r == 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking for messages of one subject in blocks that nobody has read yet, without making their slots:
- * a walk from record to record that compares subjects. Nothing but what is found is verified by its
+ * Looking for messages of one subject, or for one sequence, in blocks that nobody has read yet, without
+ * making their slots: a walk from record to record that compares subjects. Nothing but what is found is verified by its
  * checksum; that the walk missed nothing follows from the sums that index.db has of the block. Cheap
  * enough for the first few questions about single subjects after an opening; who asks more makes the
  * stream be scanned, because chains answer in no time.
@@ -39,5 +39,8 @@ void js_peek_done(struct js_peek *peek, const struct js_env *env);
  */
 int js_peek_next(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_msg *ret_msg);
 int js_peek_last(struct js_stream *stream, uint32_t sid, struct js_msg *ret_msg);
+/* The message of a sequence, if it is the first that is asked of an unread, plain block: only the bytes
+ * before it are read. 1; 0: look for it the long way; NOMEM, TOO_MANY_FILES. Lock held. */
+int js_peek_seq(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg);
 
 #endif

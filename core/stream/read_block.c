@@ -535,7 +535,7 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     }
     /* Iterators look ahead by themselves. */
     if (walk != JS_WALK_INSIDE && !whole_block)
-        js_walk_on(s, at->index, walk);
+        js_walk_on(s, at->index, walk, at->bare);
     return 0;
 }
 

@@ -14,6 +14,7 @@ struct js_readahead {
     atomic_bool stop; /* written with mu */
     /* guarded by mu: */
     js_seq_t wanted; /* 0 = nothing */
+    bool bare;       /* slots of what is wanted may be bare */
     bool loading;    /* what was asked for last is not in the cache yet */
 };
 
@@ -26,8 +27,8 @@ static void loaded(struct js_readahead *ahead) {
 
 /* Takes the bytes of the block with the first message >= seq through the cache. A cache that cannot
  * hold what is read, what comes next and some more would lose it. lock held. */
-static void load(struct js_stream *s, js_seq_t seq, struct js_cached **ret_entry) {
-    struct js_place at = {0};
+static void load(struct js_stream *s, js_seq_t seq, bool bare, struct js_cached **ret_entry) {
+    struct js_place at = {.bare = bare};
 
     if (js_stream_slot_from(s, seq, true, &at) == 1 &&
         at.block->raw_size <= s->cache->budget / 4)
@@ -36,8 +37,9 @@ static void load(struct js_stream *s, js_seq_t seq, struct js_cached **ret_entry
 }
 
 /* Verifies messages of the entry's block from seq on. Returns where to go on, 0 when done. */
-static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, struct js_cached *entry) {
-    struct js_place at = {0};
+static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, bool bare,
+                             struct js_cached *entry) {
+    struct js_place at = {.bare = bare};
     size_t bytes = 0;
 
     if (js_stream_slot_from(s, seq, true, &at) != 1 || at.block->number != entry->number ||
@@ -56,7 +58,7 @@ static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, struct js_cached
     return seq;
 }
 
-static void read_block(struct js_readahead *ahead, js_seq_t seq) {
+static void read_block(struct js_readahead *ahead, js_seq_t seq, bool bare) {
     struct js_stream *s = ahead->stream;
     struct js_cached *entry = NULL;
     bool told = false;
@@ -64,11 +66,11 @@ static void read_block(struct js_readahead *ahead, js_seq_t seq) {
     while (seq && !atomic_load(&ahead->stop)) {
         pthread_rwlock_rdlock(&s->lock);
         if (!entry)
-            load(s, seq, &entry);
+            load(s, seq, bare, &entry);
         if (!told)
             loaded(ahead);
         told = true;
-        seq = entry ? verify_piece(s, seq, entry) : 0;
+        seq = entry ? verify_piece(s, seq, bare, entry) : 0;
         pthread_rwlock_unlock(&s->lock);
     }
     if (!told)
@@ -82,13 +84,14 @@ static void *work(void *arg) {
     pthread_mutex_lock(&ahead->mu);
     while (!atomic_load(&ahead->stop)) {
         js_seq_t seq = ahead->wanted;
+        bool bare = ahead->bare;
         if (!seq) {
             pthread_cond_wait(&ahead->changed, &ahead->mu);
             continue;
         }
         ahead->wanted = 0;
         pthread_mutex_unlock(&ahead->mu);
-        read_block(ahead, seq);
+        read_block(ahead, seq, bare);
         pthread_mutex_lock(&ahead->mu);
     }
     pthread_mutex_unlock(&ahead->mu);
@@ -114,9 +117,10 @@ int js_readahead_new(struct js_stream *stream, struct js_readahead **ret_ahead) 
     return 0;
 }
 
-void js_readahead_want(struct js_readahead *ahead, js_seq_t seq) {
+void js_readahead_want(struct js_readahead *ahead, js_seq_t seq, bool bare) {
     pthread_mutex_lock(&ahead->mu);
     ahead->wanted = seq;
+    ahead->bare = bare;
     ahead->loading = true;
     pthread_cond_broadcast(&ahead->changed);
     pthread_mutex_unlock(&ahead->mu);
@@ -156,7 +160,7 @@ void js_walk_done(struct js_walk *walk) {
     pthread_mutex_destroy(&walk->loading);
 }
 
-void js_walk_on(struct js_stream *s, size_t block, enum js_walk_at where) {
+void js_walk_on(struct js_stream *s, size_t block, enum js_walk_at where, bool bare) {
     /* At the end of a block the next one is needed at once, by who calls. */
     static const int steps[] = {[JS_WALK_BEGUN] = 1,
                                 [JS_WALK_BEGUN_BACK] = -1,
@@ -175,7 +179,7 @@ void js_walk_on(struct js_stream *s, size_t block, enum js_walk_at where) {
     pthread_mutex_lock(&walk->mu);
     if (walk->ahead ? walk->asked != want : js_readahead_new(s, &walk->ahead) == 0) {
         walk->asked = want;
-        js_readahead_want(walk->ahead, b->search_first);
+        js_readahead_want(walk->ahead, b->search_first, bare);
     }
     pthread_mutex_unlock(&walk->mu);
 }
@@ -190,5 +194,5 @@ void js_walk_over(struct js_stream *s, size_t from, size_t to) {
     js_cached_unref(e);
     /* Slots of the next one are made meanwhile. */
     if (s->unread && to == from + 1)
-        js_walk_on(s, to, JS_WALK_BEGUN);
+        js_walk_on(s, to, JS_WALK_BEGUN, false);
 }

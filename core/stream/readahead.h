@@ -28,8 +28,9 @@ enum js_walk_at { JS_WALK_INSIDE, JS_WALK_BEGUN, JS_WALK_BEGUN_BACK, JS_WALK_END
 void js_walk_init(struct js_walk *walk);
 /* Ends the thread; no lock held. */
 void js_walk_done(struct js_walk *walk);
-/* Someone came so far (not inside) in the block of this index. Lock held for reading. */
-void js_walk_on(struct js_stream *stream, size_t block, enum js_walk_at where);
+/* Someone came so far (not inside) in the block of this index, and needs no subject ids if bare. Lock
+ * held for reading. */
+void js_walk_on(struct js_stream *stream, size_t block, enum js_walk_at where, bool bare);
 
 /* Who looks for matches came from one block into a later one. Lock held for reading. */
 void js_walk_over(struct js_stream *stream, size_t from, size_t to);
@@ -37,8 +38,9 @@ void js_walk_over(struct js_stream *stream, size_t from, size_t to);
 /* Borrows the stream, which must outlive it. NOMEM, also when no thread could be had. */
 int js_readahead_new(struct js_stream *stream, struct js_readahead **ret_ahead);
 /* Asks for the block that holds the first message with sequence >= seq; replaces what was asked for
- * and not begun. Does not wait. May be called with the stream's lock held for reading. */
-void js_readahead_want(struct js_readahead *ahead, js_seq_t seq);
+ * and not begun. bare: its slots may be. Does not wait. May be called with the stream's lock held for
+ * reading. */
+void js_readahead_want(struct js_readahead *ahead, js_seq_t seq, bool bare);
 /* Waits until the bytes of what was asked for last are in the cache (or cannot be had): reading them
  * a second time would take longer. Must not be called with a lock of the stream held. */
 void js_readahead_settle(struct js_readahead *ahead);

@@ -89,6 +89,8 @@ int js_stream_bury(struct js_stream *s, size_t index) {
         s->slots_memory -= b->counted;
     js_block_forget_key(s, b);
     js_slots_unref(b->slots, s->env);
+    if (b->cold)
+        js_cold_forget(s, b->cold);
     js_cold_free(b->cold, s->env);
     js_free(s->env, b);
     memmove(s->blocks + index, s->blocks + index + 1,

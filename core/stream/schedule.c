@@ -237,14 +237,37 @@ static bool same(const struct js_hdr_text *t, const char *other, size_t len) {
     return t->len == len && memcmp(t->at, other, len) == 0;
 }
 
-/* Are its times UTC? */
-static bool zone_known(const struct sched_hdrs *h) {
-    return !h->zone.at || text_is(&h->zone, "UTC") || text_is(&h->zone, "Local");
+#define ZONES    "/usr/share/zoneinfo/"
+#define MAX_ZONE (1u << 20)
+
+/* When a schedule is due after a moment, by the clock of its zone; *ret 0: never. UNSUPPORTED: its
+ * zone is not known here. */
+static int next_due(struct js_stream *s, const struct sched_hdrs *h,
+                    const struct js_sched_spec *spec, js_time_t after, js_time_t *ret) {
+    struct js_buf file = {.env = s->env};
+    struct js_zone zone;
+    char path[100];
+    int r = 0;
+
+    bool utc = !h->zone.at || text_is(&h->zone, "UTC") || text_is(&h->zone, "Local");
+    if (!utc && !js_zone_name_valid(h->zone.at, h->zone.len))
+        return JS_ERR_BAD_HEADER;
+    if (!utc) {
+        snprintf(path, sizeof path, ZONES "%.*s", (int)h->zone.len, h->zone.at);
+        r = js_file_slurp(s->env, -1, path, MAX_ZONE, &file);
+    }
+    if (!utc && r == 0)
+        r = js_zone_decode(file.data, file.len, &zone);
+    if (r == 0)
+        *ret = js_sched_spec_next_in(spec, utc ? NULL : &zone, after);
+    js_buf_done(&file);
+    return r == 0 || js_is_shortage(r) ? r : JS_ERR_UNSUPPORTED;
 }
 
 int js_sched_check(struct js_stream *s, const struct js_new_msg *m, bool *ret_schedule) {
     struct js_sched_spec spec;
     struct sched_hdrs h;
+    js_time_t next;
     int64_t ttl;
 
     *ret_schedule = false;
@@ -266,8 +289,9 @@ int js_sched_check(struct js_stream *s, const struct js_new_msg *m, bool *ret_sc
     if (js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) < 0 ||
         (h.zone.at && spec.kind != JS_SCHED_CRON) || (h.zone.at && h.zone.len == 0))
         return JS_ERR_BAD_HEADER;
-    if (!zone_known(&h))
-        return JS_ERR_UNSUPPORTED;
+    int z = next_due(s, &h, &spec, 0, &next);
+    if (z < 0)
+        return z;
     if (h.ttl.len && (js_ttl_parse(h.ttl.at, h.ttl.len, &ttl) < 0))
         return JS_ERR_BAD_HEADER;
     if (h.ttl.len && !s->config.allow_msg_ttl)
@@ -301,8 +325,11 @@ static int note(struct js_stream *s, const struct js_new_msg *m, bool *ret_sched
         *ret_schedule = true;
         if (!t || sid == JS_NO_ID)
             return 0;
-        t->foreign |= !zone_known(&h);
-        js_time_t next = zone_known(&h) ? js_sched_spec_next(&spec, m->ret_time) : 0;
+        js_time_t next = 0;
+        int r = next_due(s, &h, &spec, m->ret_time, &next);
+        if (r < 0 && r != JS_ERR_UNSUPPORTED && r != JS_ERR_BAD_HEADER)
+            return r;
+        t->foreign |= r < 0;
         if (next)
             return set(s, t, sid, m->ret_seq, next);
         cancel(t, sid);
@@ -502,12 +529,12 @@ static int make(struct js_stream *s, const struct js_msg *msg, js_time_t now, st
     if (js_sched_spec_parse(h.schedule.at, h.schedule.len, &spec) < 0 || !h.target.len ||
         !js_subject_valid(h.target.at, h.target.len))
         return JS_ERR_BAD_HEADER;
-    if (!zone_known(&h)) {
-        s->sched->foreign = true;
-        return JS_ERR_UNSUPPORTED;
-    }
+    js_time_t t;
+    int z = next_due(s, &h, &spec, now, &t);
+    s->sched->foreign |= z == JS_ERR_UNSUPPORTED || z == JS_ERR_BAD_HEADER;
+    if (z < 0)
+        return z;
     if (spec.kind != JS_SCHED_AT) {
-        js_time_t t = js_sched_spec_next(&spec, now);
         if (t <= now)
             return JS_ERR_BAD_HEADER;
         js_time_format(t, next, sizeof next);

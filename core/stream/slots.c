@@ -31,9 +31,9 @@ static int resize_array(const struct js_env *env, void **array, uint32_t cap, si
 static int resize(struct js_slots *s, const struct js_env *env, uint32_t cap) {
     int r = resize_array(env, (void **)&s->at, cap, sizeof *s->at);
 
-    if (r == 0)
+    if (r == 0 && !s->bare)
         r = resize_array(env, (void **)&s->sid, cap, sizeof *s->sid);
-    if (r == 0)
+    if (r == 0 && !s->bare)
         r = resize_array(env, (void **)&s->next, cap, sizeof *s->next);
     if (r == 0 && s->sparse)
         r = resize_array(env, (void **)&s->seqs, cap, sizeof *s->seqs);
@@ -69,11 +69,13 @@ static int make_sparse(struct js_slots *s, const struct js_env *env) {
     if (!seqs)
         return JS_ERR_NOMEM;
     for (uint32_t i = 0; i < s->count; i++) {
-        if (s->sid[i] == JS_NO_ID && s->at[i].len == 0)
+        if (s->at[i].len == 0 && (s->bare || s->sid[i] == JS_NO_ID))
             continue;
         s->at[n] = s->at[i];
-        s->sid[n] = s->sid[i];
-        s->next[n] = s->next[i];
+        if (!s->bare) {
+            s->sid[n] = s->sid[i];
+            s->next[n] = s->next[i];
+        }
         seqs[n] = s->base + i;
         n++;
     }
@@ -100,6 +102,8 @@ int js_slots_append(struct js_slots *s, const struct js_env *env, js_seq_t seq,
                 return r;
             for (uint32_t i = s->count; i < at; i++) {
                 s->at[i] = (struct js_slot){0};
+                if (s->bare)
+                    continue;
                 s->next[i] = 0;
                 s->sid[i] = JS_NO_ID;
             }
@@ -111,8 +115,10 @@ int js_slots_append(struct js_slots *s, const struct js_env *env, js_seq_t seq,
         return r;
     uint32_t i = s->count++;
     s->at[i] = *value;
-    s->sid[i] = sid;
-    s->next[i] = 0;
+    if (!s->bare) {
+        s->sid[i] = sid;
+        s->next[i] = 0;
+    }
     if (s->sparse)
         s->seqs[i] = seq;
     s->used++;
@@ -151,5 +157,6 @@ void js_slots_trim(struct js_slots *s, const struct js_env *env) {
 }
 
 uint64_t js_slots_memory(const struct js_slots *s) {
-    return sizeof *s + (uint64_t)s->cap * (sizeof *s->at + 4 + 4 + (s->sparse ? 8 : 0));
+    return sizeof *s +
+           (uint64_t)s->cap * (sizeof *s->at + (s->bare ? 0 : 4 + 4) + (s->sparse ? 8 : 0));
 }

@@ -11,6 +11,9 @@
  *
  * A chain may have gaps: next 0 on a message that is not its subject's newest means that nobody has
  * looked yet (blocks were out of memory when it was built), and a search finds the way.
+ *
+ * Bare slots have neither subject ids nor chains: they lead from a sequence to its bytes, and are made
+ * in a fraction of the time.
  */
 #ifndef JS_SLOTS_H
 #define JS_SLOTS_H
@@ -36,9 +39,10 @@ struct js_slots {
     js_seq_t base; /* dense: sequence of slot 0 */
     uint32_t count, cap;
     bool sparse;
+    bool bare;
     struct js_slot *at;
-    uint32_t *sid; /* subject id; JS_NO_ID for damaged ones */
-    uint32_t *next; /* distance to the next of the subject; 0 = none (yet) */
+    uint32_t *sid; /* subject id; JS_NO_ID for damaged ones; bare: NULL */
+    uint32_t *next; /* distance to the next of the subject; 0 = none (yet); bare: NULL */
     js_seq_t *seqs; /* sparse only */
     uint32_t used;  /* slots that ever held a message */
 };

@@ -19,7 +19,7 @@ static int stat_dir(const struct jf_ref *ref, struct stat *st, double *attr_time
     (void)ref;
     (void)st;
     (void)attr_timeout;
-    *entry_timeout = 0;
+    (void)entry_timeout;
     return 0;
 }
 
@@ -66,6 +66,9 @@ static int create_file(fuse_req_t req, const struct jf_ref *dir, const char *nam
     if (strlen(name) > JF_NAME_MAX)
         return -ENAMETOOLONG;
     int r = jf_publish_writable(dir);
+    /* The kernel may remember the directory from before the stream's subjects were changed. */
+    if (r == 0 && strcmp(dir->node->text, ANY) != 0)
+        r = jf_publish_subject(dir, dir->node->text);
     if (r == 0)
         r = jf_stage_new(dir->stream, dir->node->text, name, fuse_req_ctx(req)->pid, &stage);
     if (r < 0)

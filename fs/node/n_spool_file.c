@@ -40,7 +40,8 @@ static int stat_file(const struct jf_ref *ref, struct stat *st, double *attr_tim
     st->st_size = (off_t)s->len;
     jf_stat_time(ref->fs, st, s->mtime);
     pthread_mutex_unlock(&s->lock);
-    *attr_timeout = 0;
+    /* It changes only by what goes through this file. */
+    (void)attr_timeout;
     *entry_timeout = 0;
     return 0;
 }
@@ -231,6 +232,8 @@ static int setxattr_file(const struct jf_ref *ref, const char *name, const char 
         }
     } else if (strcmp(name, "user.nats.msgid") == 0) {
         r = set_header(s, "Nats-Msg-Id", value, len);
+    } else if (strcmp(name, "user.nats.expect_last_seq") == 0) {
+        r = set_header(s, "Nats-Expected-Last-Sequence", value, len);
     } else if (strncmp(name, "user.nats.hdr.", 14) == 0) {
         r = set_header(s, name + 14, value, len);
     }

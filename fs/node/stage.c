@@ -8,9 +8,13 @@
 #include "fs/node/stream.h"
 #include "fs/view/msgfile.h"
 
+#define BUCKETS 1024
+
 static struct {
     pthread_mutex_t lock;
-    struct jf_stage *list; /* named ones and receipts */
+    struct jf_stage *list, *last;      /* named ones and receipts, by id */
+    struct jf_stage *oldest, *newest;  /* receipts, by age */
+    struct jf_stage *buckets[BUCKETS]; /* by name */
     uint64_t last_id;
     unsigned receipts;
     atomic_ullong bytes;
@@ -49,38 +53,64 @@ static void drop_ref(struct jf_stage *s) {
     free(s);
 }
 
-static void take_out(struct jf_stage *s) {
-    struct jf_stage **p = &table.list;
+static struct jf_stage **bucket_of(const char *name) {
+    uint32_t h = 2166136261u;
 
-    while (*p && *p != s)
-        p = &(*p)->next;
-    if (!*p)
-        return;
-    *p = s->next;
-    if (s->receipt_until)
-        table.receipts--;
+    for (; *name; name++)
+        h = (h ^ (uint8_t)*name) * 16777619u;
+    return &table.buckets[(h ^ h >> 16) % BUCKETS];
+}
+
+static void into_bucket(struct jf_stage *s) {
+    struct jf_stage **bucket = bucket_of(s->name);
+
+    s->chain = *bucket;
+    *bucket = s;
+}
+
+static void out_of_bucket(const struct jf_stage *s) {
+    struct jf_stage **p = bucket_of(s->name);
+
+    while (*p != s)
+        p = &(*p)->chain;
+    *p = s->chain;
+}
+
+static void out_of_receipts(struct jf_stage *s) {
+    *(s->older ? &s->older->newer : &table.oldest) = s->newer;
+    *(s->newer ? &s->newer->older : &table.newest) = s->older;
+    s->older = s->newer = NULL;
     s->receipt_until = 0;
+    table.receipts--;
+}
+
+/* Those that have a name are in the table. */
+static void take_out(struct jf_stage *s) {
+    if (!s->name)
+        return;
+    out_of_bucket(s);
+    *(s->prev ? &s->prev->next : &table.list) = s->next;
+    *(s->next ? &s->next->prev : &table.last) = s->prev;
+    if (s->receipt_until)
+        out_of_receipts(s);
     free(s->name);
     s->name = NULL;
     drop_ref(s);
 }
 
-/* The oldest receipts go first: the list is in order of age. */
+/* The oldest receipts go first. */
 static void expire(void) {
     js_time_t t = now();
 
-    for (struct jf_stage *s = table.list, *next; s; s = next) {
-        next = s->next;
-        if (s->receipt_until && (s->receipt_until <= t || table.receipts > JF_MAX_RECEIPTS))
-            take_out(s);
-    }
+    while (table.oldest && (table.oldest->receipt_until <= t || table.receipts > JF_MAX_RECEIPTS))
+        take_out(table.oldest);
 }
 
 static struct jf_stage *find(struct jf_stream *stream, const char *dir, const char *name) {
-    struct jf_stage *s = table.list;
+    struct jf_stage *s = *bucket_of(name);
 
     while (s && !(s->stream == stream && strcmp(s->dir, dir) == 0 && strcmp(s->name, name) == 0))
-        s = s->next;
+        s = s->chain;
     return s;
 }
 
@@ -123,11 +153,11 @@ int jf_stage_new(struct jf_stream *stream, const char *dir, const char *name, pi
     pthread_mutex_lock(&table.lock);
     int r = s->dir && s->name ? clear_name(stream, dir, name) : JS_ERR_NOMEM;
     if (r == 0) {
-        struct jf_stage **p = &table.list;
         s->id = ++table.last_id;
-        while (*p)
-            p = &(*p)->next;
-        *p = s;
+        s->prev = table.last;
+        *(s->prev ? &s->prev->next : &table.list) = s;
+        table.last = s;
+        into_bucket(s);
         *ret_stage = s;
     } else {
         s->refs = 1;
@@ -170,8 +200,10 @@ int jf_stage_rename(struct jf_stage *s, const char *dir, const char *name) {
         r = -ENOENT;
     if (r == 0) {
         char *old_dir = s->dir, *old_name = s->name;
+        out_of_bucket(s);
         s->dir = d;
         s->name = n;
+        into_bucket(s);
         d = old_dir;
         n = old_name;
     }
@@ -257,6 +289,9 @@ static void become_receipt(struct jf_stage *s, bool duplicate) {
     s->duplicate_of = duplicate ? s->seq : 0;
     if (s->name && !s->receipt_until) {
         s->receipt_until = now() + JF_RECEIPT_S * INT64_C(1000000000);
+        s->older = table.newest;
+        *(s->older ? &s->older->newer : &table.oldest) = s;
+        table.newest = s;
         table.receipts++;
     }
     pthread_mutex_unlock(&table.lock);

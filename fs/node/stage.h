@@ -40,7 +40,9 @@ struct jf_stage {
     js_time_t receipt_until; /* monotonic; 0 = not a receipt */
     js_seq_t duplicate_of;   /* the message that was there before; 0 = it is one of its own */
     unsigned refs;
-    struct jf_stage *next;
+    struct jf_stage *prev, *next;   /* by id */
+    struct jf_stage *older, *newer; /* receipts */
+    struct jf_stage *chain;         /* names of the same bucket */
 };
 
 /* A name like .x, x~, x.tmp, x.part or x.swp: committed when it is renamed to another. */

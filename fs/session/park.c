@@ -204,10 +204,11 @@ static void on_interrupt(fuse_req_t req, void *data) {
 void jf_park(struct jf_waitq *queue, const void *owner, fuse_req_t req, jf_try_fn try_fn, void *arg,
              jf_park_done_fn done) {
     struct jf_parking *parking = queue->fs->parking;
-    struct parked *p = calloc(1, sizeof(*p));
+    bool room = atomic_load(&parking->count) < JF_MAX_PARKED;
+    struct parked *p = room ? calloc(1, sizeof(*p)) : NULL;
 
     if (!p) {
-        fuse_reply_err(req, ENOMEM);
+        fuse_reply_err(req, room ? ENOMEM : EAGAIN);
         if (done)
             done(arg);
         return;

@@ -11,6 +11,9 @@
 
 #include "fs/base/fs.h"
 
+/* So many requests may wait; the next one gets EAGAIN. */
+#define JF_MAX_PARKED 4096
+
 struct jf_waitq;
 
 /*

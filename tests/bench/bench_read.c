@@ -58,8 +58,10 @@ static size_t one_per_block(struct bench *bench, js_seq_t **ret_seqs) {
         if (info.first_seq <= info.last_seq)
             ordered[n++] = info.first_seq + (info.last_seq - info.first_seq) / 2;
     }
+    /* Prime, and no divisor of n: each block once. The peer's takes the same. */
+    size_t step = n % 7 ? 7 : n % 11 ? 11 : 1;
     for (size_t k = 0; k < n; k++)
-        seqs[k] = ordered[k * 7 % n];
+        seqs[k] = ordered[k * step % n];
     *ret_seqs = seqs;
     return n;
 }

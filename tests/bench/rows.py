@@ -144,7 +144,7 @@ def _loads(data, name):
         Row('load', f'{name}: first of each block, blocks known', data, 'block_first_known',
             *block, peer='block_first'),
         Row('load', f'{name}: first of each block, opened by index.db', data, 'block_first_index',
-            peer='block_first'),
+            *block, peer='block_first'),
         Row('load', f'{name}: 200,000 at random, just opened', data, 'random_fresh',
             _rate(2e6) if plain else 0, 2290 if plain else 0, 'rate'),
         Row('load', f'{name}: 200,000 at random, again', data, 'random_warm',

@@ -479,6 +479,59 @@ static void schedules_and_interest(void **unused) {
     end(&f);
 }
 
+/* Kolkata's, all of it a rule. */
+static void put_zone(struct fixture *f) {
+    static const char *const dirs[] = {"/usr", "/usr/share", "/usr/share/zoneinfo",
+                                       "/usr/share/zoneinfo/Asia"};
+    const struct js_io *io = rd_io(f->disk);
+    uint8_t file[200] = {0};
+    size_t len = 0;
+
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        assert_int_equal(io->mkdir(io->ctx, -1, dirs[i], 0755), 0);
+    for (int i = 0; i < 2; i++) {
+        memcpy(file + len, "TZif2", 5);
+        file[len + 39] = 1;
+        file[len + 43] = 4;
+        len += 44 + 6 + 4;
+    }
+    len += (size_t)sprintf((char *)file + len, "\nIST-5:30\n");
+    assert_int_equal(rd_put(f->disk, "/usr/share/zoneinfo/Asia/Kolkata", file, len), 0);
+}
+
+/* By the clock of another zone. One that is not known here is refused, or left to a server. */
+static void schedules_in_zones(void **unused) {
+    static const char spec[] = "Nats-Schedule: 30 43 3 * * *\r\nNats-Schedule-Target: t.z\r\n";
+    static const char zone[] = "Nats-Schedule-Time-Zone: Asia/Kolkata";
+    char text[200];
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"allow_msg_schedules\":true");
+    snprintf(text, sizeof text, "%s%s", spec, zone);
+    assert_int_equal(pub(&f, "s.z", text), JS_ERR_UNSUPPORTED);
+    put_zone(&f);
+    assert_int_equal(pub(&f, "s.z", text), 1);
+    snprintf(text, sizeof text, "%sNats-Schedule-Time-Zone: ../x", spec);
+    assert_int_equal(pub(&f, "s.z", text), JS_ERR_BAD_HEADER);
+    pass(&f, 9 * TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 1);
+    pass(&f, TE_SECOND);
+    expect_hdr(&f, 2, "t.z",
+               "Nats-Scheduler: s.z\r\nNats-Schedule-Next: 2023-11-15T22:13:30Z");
+    /* Nobody can tell any more when it is due: it stays, and no file says that it is not there. */
+    assert_int_equal(rd_remove(f.disk, "/usr/share/zoneinfo/Asia/Kolkata"), 0);
+    reopen(&f);
+    pass(&f, 48 * 3600 * TE_SECOND);
+    assert_int_equal(state(&f).last_seq, 2);
+    assert_int_equal(pub(&f, "s.other", NULL), 3);
+    assert_int_equal(state(&f).msgs, 3);
+    let_go(&f);
+    assert_true(rd_get(f.disk, "/s/jetstream/$G/streams/S/msgs/sched.db", &(uint8_t *){NULL}) < 0);
+    open_it(&f, JS_OPEN_RW);
+    end(&f);
+}
+
 #define MSGS   "/s/jetstream/$G/streams/S/msgs/"
 #define BLOCKS 60 /* at least */
 
@@ -595,6 +648,7 @@ int main(void) {
         cmocka_unit_test(schedules),
         cmocka_unit_test(schedules_and_limits),
         cmocka_unit_test(schedules_and_interest),
+        cmocka_unit_test(schedules_in_zones),
         cmocka_unit_test(files_of_times),
         cmocka_unit_test(wrong_files),
         cmocka_unit_test(files_before_a_cut),

@@ -105,7 +105,7 @@ is_unmounted() {
 }
 
 unmount() {
-    umount "$1" && await is_unmounted "$1"
+    await umount "$1" && await is_unmounted "$1"
 }
 
 # manifest EXPRESSION FILE: evaluates a python expression on the manifest, as m

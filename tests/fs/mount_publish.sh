@@ -78,10 +78,52 @@ is "$(cat "$s/by-subject/S/any/last.msg")" body "any.d takes the subject from th
 is "$(grep -c 'X-A: 1' "$s/full/$(basename "$(readlink "$s/last")").msg")" 1 "and keeps the others"
 printf 'NATS/1.0\r\n\r\nx' >"$tmp/n.msg"
 fails "Invalid" "without one it is refused" cp "$tmp/n.msg" "$s/spool/any.d/n.msg"
+is "$(python3 -c '
+import os, sys
+def put(name, seq):
+    fd = os.open(sys.argv[1] + name, os.O_CREAT | os.O_WRONLY)
+    os.setxattr(fd, "user.nats.expect_last_seq", seq)
+    os.write(fd, b"x")
+    try:
+        os.close(fd)
+    except OSError as e:
+        return e.strerror
+last = os.readlink(sys.argv[2]).split("/")[-1].lstrip("0")
+print(put("/one", b"1"), put("/two", last.encode()))' "$s/spool/S.expect" "$s/last")" \
+    "Stale file handle None" "an expected sequence by xattr"
 if command -v rsync >/dev/null; then
     does "rsync" rsync "$tmp/blob" "$s/spool/S.rsync/"
     is "$(wc -l <"$s/by-subject/S/rsync/own.tsv")" 1 "makes one message"
 fi
+
+# ---- by-subject/: directories before there is a message
+b=$s/by-subject/S
+does "mkdir -p below by-subject/" mkdir -p "$b/made/below"
+is "$(ls "$b" | grep -c '^made$')" 1 "lists the new directory"
+is "$(ls "$b/made" | grep -v '[.]')" below "and what is in it"
+is "$(cat "$b/made/all.log")" "" "which holds no message"
+fails "exists" "one that is there" mkdir "$b/made"
+fails "exists" "and one of messages" mkdir "$b/blob"
+fails "Invalid" "a wildcard" mkdir "$b/*"
+fails "Invalid" "a name with a dot" mkdir "$b/a.b"
+fails "Permission" "what the stream does not take" mkdir "$s/by-subject/OTHER"
+fails "not empty" "rmdir with another below" rmdir "$b/made"
+does "rmdir" rmdir "$b/made/below" "$b/made"
+is "$(ls "$b" | grep -c '^made$')" 0 "takes it away"
+does "mkdir" mkdir "$b/filled"
+echo x >"$s/pub/S.filled"
+is "$(ls "$b" | grep -c '^filled$')" 1 "with a message it is listed once"
+fails "not empty" "and cannot be removed" rmdir "$b/filled"
+is "$(python3 -c '
+import errno, os, sys
+made = 0
+try:
+    while made < 5000:
+        os.mkdir("%s/n%d" % (sys.argv[1], made))
+        made += 1
+except OSError as e:
+    print(made, errno.errorcode[e.errno])' "$b")" "4095 ENOSPC" "4,096 are remembered"
+is "$(ls "$b" | grep -c '^n[0-9]*$')" 4095 "and listed"
 
 # ---- follow.*: waits
 echo first >>"$s/pub/S.f"
