@@ -89,6 +89,8 @@ bool js_ttl_doubtful(const struct js_stream *s);
 void js_ttl_drop(struct js_stream *s);
 /* When a message is to leave by its headers; 0 = never, INT64_MAX = beyond all times. */
 js_time_t js_ttl_of(const struct js_msg *msg);
+/* True once after headers were read that thw.db did not cover: writing it spares that the next time. */
+bool js_ttl_was_late(struct js_stream *s);
 /* Writes thw.db (beside index.db). */
 int js_ttl_write(struct js_stream *s);
 void js_ttl_free(struct js_stream *s);
@@ -109,9 +111,10 @@ struct js_uncovered {
     /* 1: it has such a header. matters: it is not before `from`. */
     int (*fn)(void *ctx, const struct js_msg *msg, bool matters);
     void *ctx;
+    bool looked; /* afterwards: a block was read */
 };
 /* 0, NEED_SCAN, error. */
-int js_uncovered_walk(struct js_stream *s, const struct js_uncovered *u);
+int js_uncovered_walk(struct js_stream *s, struct js_uncovered *u);
 /* Does what may turn out to need a scan. */
 int js_uncovered_load(struct js_stream *s, int (*load)(struct js_stream *s));
 
@@ -137,6 +140,7 @@ js_time_t js_sched_soonest(const struct js_stream *s);
 js_seq_t js_sched_of(const struct js_stream *s, const char *subject, size_t len);
 /* Stores what is due. */
 int js_sched_run(struct js_stream *s, struct js_writer *w, js_time_t now, struct js_gone *gone);
+bool js_sched_was_late(struct js_stream *s);
 /* Writes sched.db (beside index.db). */
 int js_sched_write(struct js_stream *s);
 void js_sched_free(struct js_stream *s);
