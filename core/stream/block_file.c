@@ -11,7 +11,8 @@
 #include "core/format/s2.h"
 #include "core/stream/writer.h"
 
-/* ---- keys -------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------
+ */
 
 int js_block_key_make(struct js_stream *s, uint32_t number, struct js_block_key **ret_key) {
     const struct js_env *env = s->env;
@@ -80,7 +81,8 @@ int js_block_encode(struct js_stream *s, const struct js_buf *plain, char compre
     return r;
 }
 
-/* ---- quarantine -------------------------------------------------------------------------------- */
+/* ---- quarantine --------------------------------------------------------------------------------
+ */
 
 int js_quarantine(struct js_stream *s, const char *name) {
     const struct js_io *io = s->env->io;
@@ -109,7 +111,8 @@ int js_quarantine(struct js_stream *s, const char *name) {
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
-/* ---- rewriting --------------------------------------------------------------------------------- */
+/* ---- rewriting ---------------------------------------------------------------------------------
+ */
 
 struct rewrite {
     struct js_stream *s;
@@ -119,7 +122,8 @@ struct rewrite {
     struct js_buf plain;
     js_seq_t tomb_top, tomb_last, rec_last, rec_first;
     js_seq_t oldest; /* tombstones for older messages are of no use */
-    uint32_t *offs; /* new offset by slot; b->slots only */
+    uint32_t *offs;  /* new offset by slot; b->slots only */
+    uint64_t lived;  /* messages that were found */
     uint8_t last_sum[8];
 };
 
@@ -138,7 +142,9 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     js_seq_t seq = sr->seq & JS_SEQ_MASK;
     struct js_record rec;
     uint32_t slot = JS_NO_SLOT;
+    bool lives = !(sr->seq & (JS_SEQ_TOMBSTONE | JS_SEQ_ERASED)) && still_lives(rw, seq, &slot);
 
+    rw->lived += lives;
     js_scan_view(sr, rw->scan.data.data, &rec);
     if (how->cut && seq > how->cut_seq)
         return 0;
@@ -153,7 +159,7 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
             rw->tomb_top = seq;
         if (seq > rw->tomb_last)
             rw->tomb_last = seq;
-    } else if ((sr->seq & JS_SEQ_ERASED) || seq < how->below || !still_lives(rw, seq, &slot)) {
+    } else if (!lives || seq < how->below) {
         if (how->drop_dead && seq != rw->s->last_seq)
             return 0;
     }
@@ -218,7 +224,8 @@ static int add_tombs(struct rewrite *rw) {
     return 0;
 }
 
-/* Writes N.new, and puts it in the place of N.blk. *ret_replaced: from then on there is no way back. */
+/* Writes N.new, and puts it in the place of N.blk. *ret_replaced: from then on there is no way
+ * back. */
 static int replace_file(struct js_stream *s, const struct js_block *b, const struct js_buf *bytes,
                         bool quarantine, bool *ret_replaced) {
     const struct js_io *io = s->env->io;
@@ -308,6 +315,11 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = js_buf_reserve(&rw.plain, rw.scan.data.len + how->num_tombs * JS_MIN_RECORD + 1);
     for (size_t i = 0; i < rw.scan.count && r == 0; i++)
         r = add_record(&rw, &rw.scan.recs[i]);
+    /* It is not what was read last: as it is it may still be worth something. */
+    if (r == 0 && !how->quarantine && (rw.scan.num_damages || rw.lived < rw.b->msgs)) {
+        s->unmended = true;
+        r = JS_ERR_CORRUPT;
+    }
     if (r == 0)
         r = add_tombs(&rw);
     if (r == 0)

@@ -28,7 +28,8 @@ struct js_rewrite {
     char compression;      /* 'n', 's' (S2), 'l' (LZ4) */
     bool quarantine;       /* the old file stays as quarantine/N.blk.TIME */
 };
-/* Rewrites the file of blocks[index]; the writer must not hold it. *ret_freed (may be NULL): bytes that
+/* Rewrites the file of blocks[index]; the writer must not hold it. CORRUPT, and stream->unmended: there is damage
+ * in it that nobody knew of; it stays (unless it is kept in quarantine/). *ret_freed (may be NULL): bytes that
  * the file lost. */
 int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite *how,
                      int64_t *ret_freed);

@@ -2,6 +2,7 @@
 /* Rewriting blocks in which little is live, and the periodic look for them. */
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 
 #define COMPACT_MIN (2u << 20)
@@ -48,6 +49,8 @@ static int pass(struct js_stream *s, struct js_writer *w, enum pass_kind kind,
         struct js_rewrite how = {.drop_dead = dead, .compression = js_stream_compression(s)};
         int64_t freed = 0;
         r = js_block_rewrite(s, i, &how, &freed);
+        if (r == JS_ERR_CORRUPT && s->unmended)
+            return 0; /* it is mended before the next write */
         b->sealed_plain = false;
         if (freed > 0)
             *ret_freed += (uint64_t)freed;
@@ -75,7 +78,7 @@ static int run_pass(struct js_stream *stream, enum pass_kind kind, uint64_t *ret
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
     if (r == 0 && (kind == PASS_ALL || kind == PASS_RECOMPRESS))
-        r = js_stream_scan_locked(stream);
+        r = js_stream_know_all(stream, w);
     if (r == 0)
         r = pass(stream, w, kind, &freed);
     if (r == 0 && w->changed && kind != PASS_COMPRESS)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Secure erase: the tombstone is written first, then the record's bytes are replaced by an erased record
- * of the same length with random content, in a new file (a crash leaves the message removed, and either
- * its old bytes or none). Encrypted streams: removed only, as servers do.
+ * Secure erase: the tombstone is written first, then the record's bytes are replaced by an erased
+ * record of the same length with random content, in a new file (a crash leaves the message removed,
+ * and either its old bytes or none). Encrypted streams: removed only, as servers do.
  */
 #include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 
 static int erase(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
@@ -19,8 +20,8 @@ static int erase(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct 
     if (!live || s->encrypted)
         return js_remove_seq(s, w, seq, gone);
     struct js_block *b = s->blocks[index];
-    struct js_rewrite how = {.erase = seq, .compression = b->compressed ? js_stream_compression(s)
-                                                                        : 'n'};
+    struct js_rewrite how = {.erase = seq,
+                             .compression = b->compressed ? js_stream_compression(s) : 'n'};
     r = js_writer_put_mark(s, w, seq | JS_SEQ_TOMBSTONE,
                            seq == s->last_seq ? s->last_time : b->max_time);
     if (r == 0)
@@ -54,7 +55,7 @@ int js_stream_erase_msg(struct js_stream *stream, js_seq_t seq) {
     if (r == 0 && (seq == 0 || seq > stream->last_seq))
         r = seq ? JS_ERR_EOF : JS_ERR_MSG_NOT_FOUND;
     if (r == 0)
-        r = js_stream_scan_locked(stream);
+        r = js_stream_know_all(stream, w);
     if (r == 0)
         r = erase(stream, w, seq, &gone);
     return js_stream_end_removal(stream, r, &gone);

@@ -8,6 +8,7 @@
 
 #include "core/base/limits.h"
 #include "core/format/block_idx.h"
+#include "core/stream/prepare.h"
 #include "core/stream/scan_pool.h"
 #include "core/stream/unread.h"
 #include "core/stream/writer.h"
@@ -42,6 +43,10 @@ static int on_name(void *ctx, const char *name) {
     struct numbers *n = ctx;
     uint32_t number = js_block_number_of(name, ".blk");
 
+    /* A backup or a sync may be all that its file waits for. */
+    for (size_t i = 0; i < n->stream->num_graves && number; i++)
+        if (n->stream->graves[i] == number)
+            return 0;
     if (number)
         return add_number(n, number);
     if (ends_with(name, ".blk")) {
@@ -436,8 +441,10 @@ int js_stream_scan_locked(struct js_stream *s) {
         return 0;
     int r = 0;
     if (s->writer) {
+        if (!s->write_error && js_graves_pending(s))
+            r = js_writer_sync_locked(s, s->writer);
         /* What limits took out is known to index.db alone. */
-        if (s->writer->changed || s->writer->buf.len)
+        if (r == 0 && (s->writer->changed || s->writer->buf.len))
             r = js_stream_write_index(s);
         if (r == 0)
             r = js_writer_release(s, s->writer);
@@ -455,6 +462,7 @@ int js_stream_scan_locked(struct js_stream *s) {
         s->generation++;
     if (!same || s->msgs != msgs || s->lost)
         s->removals++;
+    s->unmended = s->writer && js_stream_needs_mending(s);
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What has to be in order before a stream is written to for the first time since it was opened. What a
- * server would cut off or unlink is kept in quarantine/; nothing is touched in a stream that cannot be
- * understood as a whole.
+ * What has to be in order before a stream is written to for the first time since it was opened.
+ * What a server would cut off or unlink is kept in quarantine/; nothing is touched in a stream that
+ * cannot be understood as a whole.
  */
 #include "core/stream/prepare.h"
 
@@ -88,9 +88,8 @@ static int mend_blocks(struct js_stream *s, bool *ret_mended) {
             continue;
         bool newest = i + 1 == s->num_blocks;
         struct js_rewrite how = {.quarantine = true,
-                                 .compression = b->compressed && !newest
-                                                    ? js_stream_compression(s)
-                                                    : 'n'};
+                                 .compression =
+                                     b->compressed && !newest ? js_stream_compression(s) : 'n'};
         int r = js_block_rewrite(s, i, &how, NULL);
         if (r < 0)
             return r;
@@ -99,8 +98,8 @@ static int mend_blocks(struct js_stream *s, bool *ret_mended) {
     return 0;
 }
 
-/* After blocks were mended: what is lost is lost, and the files that show it are in quarantine/. From now
- * on those sequences are like removed ones, so that index.db can be written again. */
+/* After blocks were mended: what is lost is lost, and the files that show it are in quarantine/.
+ * From now on those sequences are like removed ones, so that index.db can be written again. */
 static int settle_lost(struct js_stream *s) {
     uint64_t lost = s->lost;
 
@@ -158,20 +157,75 @@ static int write_position(struct js_stream *s, struct js_writer *w) {
     return r;
 }
 
-/* Damage may be all that shows how far the sequences went: before it leaves the block, a record tells. */
-static int write_position_first(struct js_stream *s, struct js_writer *w) {
-    bool needed = false;
+bool js_stream_needs_mending(const struct js_stream *s) {
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (needs_mending(s->blocks[i]))
+            return true;
+    return false;
+}
 
-    for (size_t i = 0; i < s->num_blocks && !needed; i++)
-        needed = needs_mending(s->blocks[i]);
-    int r = needed ? write_position(s, w) : 0;
-    return r == 0 && needed ? js_writer_release(s, w) : r;
+/* Puts all damage aside. */
+static int mend(struct js_stream *s, struct js_writer *w) {
+    js_seq_t last = s->last_seq;
+    js_time_t last_time = s->last_time;
+    uint64_t msgs = s->msgs;
+    bool mended = false;
+
+    if (!js_stream_needs_mending(s))
+        return 0;
+    /* Damage may be all that shows how far the sequences went: before it leaves the block, a record
+     * tells. */
+    int r = write_position(s, w);
+    if (r == 0)
+        r = js_writer_release(s, w);
+    if (r == 0)
+        r = mend_blocks(s, &mended);
+    if (r == 0 && mended)
+        r = js_stream_reload(s, true, true);
+    if (r < 0 || !mended)
+        return r;
+    if (s->msgs != msgs)
+        s->removals++;
+    /* What was lost stays used up. */
+    if (s->last_seq < last) {
+        s->last_seq = last;
+        s->last_time = last_time;
+        if (s->msgs == 0)
+            s->first_seq = last + 1;
+    }
+    return settle_lost(s);
+}
+
+int js_stream_mend(struct js_stream *s, struct js_writer *w) {
+    if (!s->unmended || s->backing_up)
+        return 0;
+    int r = js_writer_sync_locked(s, w);
+    /* What limits took out is known to index.db alone. */
+    if (r == 0 && w->changed)
+        r = js_stream_write_index(s);
+    if (r == 0)
+        r = js_writer_release(s, w);
+    if (r == 0 && !js_stream_needs_mending(s)) /* a rewrite came upon it */
+        r = js_stream_reload(s, true, true);
+    if (r == 0)
+        r = check_blocks(s);
+    if (r == 0)
+        r = mend(s, w);
+    if (r < 0)
+        return r;
+    s->unmended = false;
+    js_writer_touched(s, w);
+    return 0;
+}
+
+int js_stream_know_all(struct js_stream *s, struct js_writer *w) {
+    int r = js_stream_scan_locked(s);
+
+    return r < 0 ? r : js_stream_mend(s, w);
 }
 
 int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
-    js_seq_t last = s->last_seq;
-    js_time_t last_time = s->last_time;
-    bool mended = false, changed = false;
+    bool changed = false;
     int r = s->files.dirfd >= 0 ? js_settle_purge(s, &changed) : 0;
 
     if (r == 0 && changed)
@@ -189,25 +243,9 @@ int js_stream_prepare(struct js_stream *s, struct js_writer *w) {
     if (r == 0 && s->files.msgs_fd >= 0)
         r = clear_leftovers(s);
     if (r == 0)
-        r = write_position_first(s, w);
+        r = mend(s, w);
     if (r == 0)
-        r = mend_blocks(s, &mended);
-    if (r == 0 && mended) {
-        uint64_t msgs = s->msgs;
-        r = js_stream_reload(s, true, true);
-        if (r == 0) {
-            if (s->msgs != msgs)
-                s->removals++;
-            /* What was lost stays used up. */
-            if (s->last_seq < last) {
-                s->last_seq = last;
-                s->last_time = last_time;
-                if (s->msgs == 0)
-                    s->first_seq = last + 1;
-            }
-            r = settle_lost(s);
-        }
-    }
+        s->unmended = false;
     if (r == 0)
         r = write_position(s, w);
     if (r == 0)

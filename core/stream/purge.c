@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purging and compacting. What is removed is found through the index; tombstones are written for
- * messages whose block stays, and flushed once. Whole blocks leave without: their files are unlinked
- * after everything that says where the stream stands is on disk (sync.c), oldest first, so that a crash
- * between leaves a stream that was cut at an earlier place.
+ * messages whose block stays, and flushed once. Whole blocks leave without: their files are
+ * unlinked after everything that says where the stream stands is on disk (sync.c), oldest first, so
+ * that a crash between leaves a stream that was cut at an earlier place.
  */
 #include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 
 #define COMPACT_MIN (2u << 20)
@@ -105,7 +106,7 @@ int js_purge_matching(struct js_stream *s, struct js_writer *w, const char *filt
     memcpy(text, filter, len);
     text[len] = 0;
     js_matcher_init(&m, s, all ? NULL : &f);
-    int r = s->unread && !all ? js_stream_scan_locked(s) : 0;
+    int r = js_stream_scan_locked(s);
     if (r == 0)
         r = js_matcher_update(&m, s, true);
     if (r == 0)
@@ -164,7 +165,8 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
     return r < 0 ? r : 0;
 }
 
-int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
+static int compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
+                      struct js_gone *gone) {
     if (seq <= s->first_seq && !(s->msgs == 0 && seq > s->last_seq))
         return 0;
     if (seq > s->last_seq) {
@@ -188,7 +190,8 @@ int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
     int r = 0;
     if (!js_stream_block_of(s, seq, &index))
         return 0;
-    /* Whole blocks go last: nothing of theirs has to be written, so nothing can go wrong with them. */
+    /* Whole blocks go last: nothing of theirs has to be written, so nothing can go wrong with them.
+     */
     uint32_t number = s->blocks[index]->number;
     r = cut_head(s, w, index, seq, gone);
     for (size_t i = 0; i < s->num_blocks && s->blocks[i]->number < number && r == 0; i++)
@@ -198,6 +201,16 @@ int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
     js_move_first(s);
     int t = js_retire_empty(s, w);
     return r < 0 ? r : t;
+}
+
+int js_compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
+    int r = compact_to(s, w, seq, gone);
+
+    if (r != JS_ERR_CORRUPT && r != JS_ERR_STALE)
+        return r;
+    /* index.db was wrong about a block, or one was damaged since. */
+    int k = js_stream_know_all(s, w);
+    return k < 0 ? k : compact_to(s, w, seq, gone);
 }
 
 int js_stream_purge(struct js_stream *stream, uint64_t *ret_n) {

@@ -5,7 +5,8 @@
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
 
-/* The time for a tombstone. That of the last message is exact: it may become all that tells of it. */
+/* The time for a tombstone. That of the last message is exact: it may become all that tells of it.
+ */
 static js_time_t tomb_time(const struct js_stream *s, const struct js_block *b, js_seq_t seq) {
     if (seq == s->last_seq || b->max_time == 0 || b->max_time > s->last_time)
         return s->last_time;
@@ -100,8 +101,8 @@ int js_stream_bury(struct js_stream *s, size_t index) {
     return 0;
 }
 
-/* May the block's file go? Of one that only index.db told of nobody knows which tombstones it holds: it
- * is read when its last message is gone. */
+/* May the block's file go? Of one that only index.db told of nobody knows which tombstones it
+ * holds: it is read when its last message is gone. */
 static bool may_go(struct js_stream *s, size_t index) {
     const struct js_block *b = s->blocks[index];
 
@@ -109,6 +110,14 @@ static bool may_go(struct js_stream *s, size_t index) {
         js_block_look(s, index) < 0)
         return false; /* it stays; the next look may do */
     return disposable(s, b);
+}
+
+/* Do the records of the newest block show where the stream ends? index.db may say so and go. */
+static bool shows_end(const struct js_stream *s) {
+    const struct js_block *b = s->blocks[s->num_blocks - 1];
+
+    return !(b->cold && b->cold->unread) &&
+           (b->rec_last >= s->last_seq || b->tomb_last >= s->last_seq);
 }
 
 int js_retire_empty(struct js_stream *s, struct js_writer *w) {
@@ -119,10 +128,8 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
             i++;
             continue;
         }
-        const struct js_block *newest = s->blocks[s->num_blocks - 1];
-        if (b->pos_last >= s->last_seq && newest->rec_last < s->last_seq &&
-            newest->tomb_last < s->last_seq) {
-            /* Of the files only this one tells where the sequences stand. */
+        if (b->pos_last >= s->last_seq && !shows_end(s)) {
+            /* Only this block tells where the sequences stand. */
             int r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
             if (r < 0)
                 return r;
@@ -196,8 +203,8 @@ int js_remove_seq(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct
     return js_remove_seqs(s, w, &seq, 1, true, gone);
 }
 
-/* Appends the tombstones. *ret_placed: the first so many messages are as good as removed, whatever comes
- * back. */
+/* Appends the tombstones. *ret_placed: the first so many messages are as good as removed, whatever
+ * comes back. */
 static int put_tombs(struct js_stream *s, struct js_writer *w, const js_seq_t *seqs, size_t n,
                      size_t *ret_placed) {
     size_t in_file = 0;
@@ -213,14 +220,15 @@ static int put_tombs(struct js_stream *s, struct js_writer *w, const js_seq_t *s
             r = js_writer_settle(s, w);
         if (w->gen != gen)
             in_file = i;
-        /* A write that failed takes everything out of the buffer, or leaves it there to be tried again. */
+        /* A write that failed takes everything out of the buffer, or leaves it there to be tried
+         * again. */
         *ret_placed = r == 0 || w->buf.len ? i : in_file;
     }
     return r;
 }
 
-/* Takes messages out of one block in memory: those of the list that lie in it. Returns how many entries
- * it looked at, or an error. */
+/* Takes messages out of one block in memory: those of the list that lie in it. Returns how many
+ * entries it looked at, or an error. */
 static ssize_t take_out_run(struct js_stream *s, struct js_writer *w, size_t index,
                             const js_seq_t *seqs, size_t n, struct js_gone *gone, size_t *done) {
     struct js_block *b = s->blocks[index];
@@ -311,8 +319,7 @@ static int find_oldest(struct js_stream *s, uint32_t sid, struct js_place *at) {
                            : js_stream_first_of(s, sid, at);
 }
 
-int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid,
-                     struct js_gone *gone) {
+int js_remove_oldest(struct js_stream *s, struct js_writer *w, uint32_t sid, struct js_gone *gone) {
     struct js_place at = {0};
     int r = find_oldest(s, sid, &at);
 

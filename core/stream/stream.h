@@ -211,6 +211,7 @@ struct js_stream {
     bool verified;
     struct js_writer *writer;  /* rw only, made at the first write */
     int write_error;           /* sticky: WRITE_FAILED from then on */
+    bool unmended;             /* damage was seen after the first write (prepare.c) */
     const char *unwritable;    /* why it must not be written (prepare.c); NULL = nothing known */
     bool sum_staged;           /* meta.sum.tmp is the sum that belongs to meta.inf */
     bool backing_up;           /* block files stay until the backup is over */

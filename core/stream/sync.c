@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Getting to the disk. A sync runs without the stream's lock, on descriptors held by references; who
- * asks while one runs waits for the next, which serves all of them. The first failure makes the stream
- * read-only until it is opened again: after a failed sync nobody knows what a second one would mean.
+ * Getting to the disk. A sync runs without the stream's lock, on descriptors held by references;
+ * who asks while one runs waits for the next, which serves all of them. The first failure makes the
+ * stream read-only until it is opened again: after a failed sync nobody knows what a second one
+ * would mean.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,10 @@
 #include "core/stream/remove.h"
 #include "core/stream/writer.h"
 
-#define FLUSH_AFTER INT64_C(8000000)     /* buffered records wait so long, ns */
+#define FLUSH_AFTER INT64_C(8000000) /* buffered records wait so long, ns */
 #define MAX_GRAVES  64
 #define SECOND      INT64_C(1000000000)
-#define INDEX_AFTER (120 * SECOND)       /* index.db is written so long after a change */
+#define INDEX_AFTER (120 * SECOND) /* index.db is written so long after a change */
 
 void js_syncer_init(struct js_syncer *syncer) {
     *syncer = (struct js_syncer){0};
@@ -152,8 +153,8 @@ static int do_job(struct js_stream *s, struct job *job) {
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 
-/* Waits for what another thread took to the disk; that one needs the stream's lock no more before it is
- * done. Once it failed nobody else may take it for synced. */
+/* Waits for what another thread took to the disk; that one needs the stream's lock no more before
+ * it is done. Once it failed nobody else may take it for synced. */
 static int await_away(struct js_syncer *sy) {
     pthread_mutex_lock(&sy->mu);
     while (sy->away)
@@ -255,16 +256,8 @@ int js_stream_end_write(struct js_stream *stream, int r) {
             r = f;
         gen = w->gen;
     }
-    /* Nothing is promised, but what is gone should not fill the disk until the stream is closed. */
-    if (w && stream->sync_mode == JS_SYNC_OS && stream->num_graves && !stream->backing_up &&
-        !stream->write_error && w->buf.len == 0) {
-        struct job job;
-        take_graves(stream, &job);
-        int f = unlink_graves(stream, &job);
-        if (f < 0)
-            r = r < 0 ? r : js_stream_fail_writes(stream, js_err_from_errno(-f));
-    }
-    /* Files of blocks that are gone wait for a sync: not too many of them. */
+    /* Files of blocks that are gone wait for a sync, whatever the mode: what tells where the stream
+     * stands may be on its way. Not too many of them. */
     bool many = stream->num_graves >= MAX_GRAVES && !stream->backing_up;
     bool sync = w && (stream->sync_mode == JS_SYNC_ALWAYS || many);
     pthread_rwlock_unlock(&stream->lock);
@@ -331,8 +324,8 @@ js_time_t js_stream_sync_deadline(struct js_stream *stream) {
 }
 
 int js_stream_sync_due(struct js_stream *stream, js_time_t now) {
-    js_time_t interval = stream->sync_mode == JS_SYNC_CLOSE ? SECOND
-                                                            : (js_time_t)stream->sync_interval * SECOND;
+    js_time_t interval =
+        stream->sync_mode == JS_SYNC_CLOSE ? SECOND : (js_time_t)stream->sync_interval * SECOND;
     bool sync = false, pass = false;
     int r = 0;
 

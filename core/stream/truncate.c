@@ -10,6 +10,7 @@
 
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
+#include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 #include "core/stream/rules.h"
 
@@ -86,8 +87,11 @@ static int put_end(struct js_stream *s, struct js_writer *w, js_seq_t seq, js_ti
 static int reset(struct js_stream *s, struct js_writer *w, js_seq_t seq, struct js_gone *gone) {
     js_time_t now = s->env->clock->now(s->env->clock->ctx);
     size_t keep = seq != 0;
-    int r = js_writer_release(s, w);
+    /* Files that wait to go are older than what goes at once. */
+    int r = js_writer_sync_locked(s, w);
 
+    if (r == 0)
+        r = js_writer_release(s, w);
     if (r == 0)
         r = js_graves_reserve(s, s->num_blocks + 1);
     if (r == 0 && s->files.msgs_fd >= 0)
@@ -243,7 +247,7 @@ int js_stream_truncate(struct js_stream *stream, js_seq_t seq) {
     if (r == 0 && seq > stream->last_seq)
         r = JS_ERR_INVAL;
     if (r == 0 && seq < stream->last_seq) {
-        r = js_stream_scan_locked(stream);
+        r = js_stream_know_all(stream, w);
         /* Nothing of it is there: an empty stream at that place. */
         if (r == 0 && (seq == 0 || stream->msgs == 0 || seq < stream->first_seq))
             r = reset(stream, w, seq, &gone);

@@ -33,7 +33,7 @@ static const char *not_writable(const struct js_stream *s) {
     if (s->files.backup)
         return "a backup can only be read";
     if (s->encrypted && !s->has_seed)
-        return s->health == JS_HEALTH_NO_KEY     ? "encrypted, and no key was given"
+        return s->health == JS_HEALTH_NO_KEY      ? "encrypted, and no key was given"
                : s->health == JS_HEALTH_WRONG_KEY ? "encrypted, and the key given is the wrong key"
                                                   : "its meta.key is damaged";
     if (!s->has_config)
@@ -46,8 +46,6 @@ static const char *not_writable(const struct js_stream *s) {
         return "mirrors and streams with sources are fed by a server";
     if (c->has_transform)
         return "subject transforms (\"subject_transform\") are not built yet";
-    if (c->allow_msg_counter)
-        return "counters (\"allow_msg_counter\") are not built yet";
     if (c->allow_atomic)
         return "atomic batches (\"allow_atomic\") are not built yet";
     return NULL;
@@ -72,9 +70,9 @@ void js_writer_reconfigure(struct js_stream *s) {
 }
 
 int js_writer_open(struct js_stream *s, struct js_writer **ret_writer) {
-    if (s->writer && !s->write_error && !s->gone) {
+    if (s->writer && !s->write_error && !s->gone && !s->unwritable) {
         *ret_writer = s->writer;
-        return 0;
+        return js_stream_mend(s, s->writer);
     }
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
@@ -354,8 +352,8 @@ static int note_rec(struct js_stream *s, struct js_writer *w, js_seq_t seq, uint
         w->recs = p;
         w->cap_recs = cap;
     }
-    w->recs[w->num_recs++] = (struct js_pending_rec){
-        .seq = seq, .prev_last = s->subjects.lines[sid].last, .sid = sid};
+    w->recs[w->num_recs++] =
+        (struct js_pending_rec){.seq = seq, .prev_last = s->subjects.lines[sid].last, .sid = sid};
     return 0;
 }
 
@@ -506,8 +504,9 @@ int js_writer_flush(struct js_stream *s, struct js_writer *w) {
     if (w->block->key) {
         w->cipher.len = 0;
         js_buf_append(&w->cipher, w->buf.data, w->buf.len);
-        r = w->cipher.failed ? JS_ERR_NOMEM
-                             : js_block_xor(w->block->key, w->length, w->cipher.data, w->cipher.len);
+        r = w->cipher.failed
+                ? JS_ERR_NOMEM
+                : js_block_xor(w->block->key, w->length, w->cipher.data, w->cipher.len);
         w->cipher.failed = false;
         bytes = w->cipher.data;
     }
@@ -518,7 +517,8 @@ int js_writer_flush(struct js_stream *s, struct js_writer *w) {
         int c = wrote ? s->env->io->truncate(s->env->io->ctx, w->file->fd, w->length) : 0;
         if (c < 0)
             js_stream_fail_writes(s, r);
-        /* What callers were told stays in the buffer, and nothing is added to it until it is out. */
+        /* What callers were told stays in the buffer, and nothing is added to it until it is out.
+         */
         w->stuck = w->promised;
         if (w->promised)
             return r;

@@ -415,6 +415,9 @@ size_t pt_num_block_files(struct pt *p) {
     size_t n = 0;
     char name[32];
 
+    /* Files of blocks that are gone wait for a sync. */
+    if (p->stream)
+        pt_must(p, js_stream_sync(p->stream), "sync");
     for (unsigned i = 1; i < 3000; i++) {
         snprintf(name, sizeof name, "msgs/%u.blk", i);
         n += pt_has_file(p, name);

@@ -262,14 +262,56 @@ PORTED(test_file_store_remove_msg_block_first) {
 PORTED(test_file_store_remove_msg_block_last) {
     pt_open(p, "", 0);
     pt_store(p, "test", "");
+    js_time_t time = pt_state(p).last_time;
     pt_restart(p);
-    /* The peer begins a new block; ours keeps the tombstone in the one that it would delete. */
+    struct pt_kept old = pt_keep_file(p, "msgs/1.blk");
+    /* The peer begins a new block at once; ours keeps the tombstone in the one that goes when the
+     * stream is closed. */
     pt_remove(p, 1);
+    PT_STATE(p, 0, 2, 1);
+    pt_close(p);
+    assert_false(pt_has_file(p, "msgs/1.blk"));
+    assert_true(pt_has_file(p, "msgs/2.blk"));
+    /* As if its removal had not got to the disk. */
+    pt_put_back(p, "msgs/1.blk", &old);
+    pt_reopen(p);
     PT_STATE(p, 0, 2, 1);
     pt_restart_without_index(p);
     PT_STATE(p, 0, 2, 1);
+    assert_int_equal(pt_state(p).last_time, time);
     assert_int_equal(pt_store(p, "test", ""), 2);
+    pt_must(p, js_stream_sync_blocks(p->stream), "sync_blocks");
+    assert_false(pt_has_file(p, "msgs/1.blk"));
     pt_same_everywhere(p);
+}
+
+/* The same where blocks before the newest one stay, without index.db after each removal, and after
+ * power failures before each call. */
+PORTED(removing_the_newest_block_bit_by_bit) {
+    p->sync = JS_SYNC_ALWAYS;
+    pt_open(p, "", 2 * pt_record(4, 0, 0) + 1);
+    pt_store_n(p, 6, "test", "");
+    pt_restart(p);
+    rd_record(p->disk);
+    for (js_seq_t seq = 6; seq >= 4; seq--) {
+        pt_remove(p, seq);
+        if (seq != 5)
+            pt_restart_without_index(p);
+        PT_STATE(p, seq - 1, 1, 6);
+    }
+    size_t calls = rd_recorded(p->disk);
+    for (size_t at = 0; at <= calls; at++) {
+        struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
+        q.disk = rd_crash(p->disk, at, at % 2 ? RD_ALL_LOST : RD_NAMES_LOST, 1);
+        te_init(&q.te, rd_io(q.disk));
+        pt_reopen(&q);
+        struct js_stream_state st = pt_state(&q);
+        assert_int_equal(st.last_seq, 6);
+        assert_int_equal(st.first_seq, 1);
+        assert_int_equal(pt_store(&q, "test", ""), 7);
+        pt_close(&q);
+        rd_free(q.disk);
+    }
 }
 
 PORTED(test_file_store_atomic_erase_msg) {
@@ -491,6 +533,7 @@ int main(void) {
         cmocka_unit_test(test_file_store_recover_with_empty_message_block),
         cmocka_unit_test(test_file_store_remove_msg_block_first),
         cmocka_unit_test(test_file_store_remove_msg_block_last),
+        cmocka_unit_test(removing_the_newest_block_bit_by_bit),
         cmocka_unit_test(test_file_store_atomic_erase_msg),
         cmocka_unit_test(test_file_store_erase_msg_does_not_lose_tombstones),
         cmocka_unit_test(test_file_store_erase_msg_does_not_lose_tombstones_in_empty_block),

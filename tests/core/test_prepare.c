@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the first write to a stream finds and puts in order: torn and damaged blocks, leftovers, full
- * purges that a server did not finish, blocks that nobody can judge.
+ * What the first write to a stream finds and puts in order: torn and damaged blocks, leftovers,
+ * full purges that a server did not finish, blocks that nobody can judge.
  */
 #include <fcntl.h>
 
@@ -92,6 +92,52 @@ static void spoil(struct pt *p, const char *name, long at) {
 
     k.data[at] ^= 0x55;
     pt_put_back(p, name, &k);
+}
+
+/* Damaged while the stream is in use: what is made of its good records does not take the file's
+ * place unless it is kept. */
+PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
+    for (int reopened = 0; reopened < 2; reopened++) {
+        pt_open(p, "", 1000);
+        for (int i = 0; i < 60; i++)
+            pt_store(p, "foo", "some text");
+        for (js_seq_t seq = 1; seq <= 12; seq++)
+            pt_remove(p, seq);
+        if (reopened)
+            pt_restart(p);
+        else
+            pt_must(p, js_stream_sync_blocks(p->stream), "sync_blocks");
+        pt_remove(p, 13);
+        spoil(p, "msgs/1.blk", pt_file_size(p, "msgs/1.blk") - 20);
+        struct pt_kept damaged = pt_keep_file(p, "msgs/1.blk");
+        pt_must(p, js_stream_compact_blocks(p->stream, NULL), "compact_blocks");
+        pt_store(p, "foo", "more");
+        expect_kept(p, 1);
+        struct pt_kept kept = pt_keep_file(p, kept_name(p, "1.blk"));
+        assert_int_equal(kept.len, damaged.len);
+        assert_memory_equal(kept.data, damaged.data, (size_t)kept.len);
+        free(kept.data);
+        free(damaged.data);
+        struct js_stream_state st = pt_state(p);
+        assert_true(st.msgs < 48 && st.msgs > 20 && st.last_seq == 61);
+        pt_same_everywhere(p);
+        pt_begin_anew(p);
+    }
+}
+
+/* index.db is right, and a block is not what it was. */
+PORTED(compacting_over_damage_that_nobody_has_seen) {
+    pt_open(p, "", 1000);
+    for (int i = 0; i < 100; i++)
+        pt_store(p, "foo", "some text");
+    pt_close(p);
+    spoil(p, "msgs/1.blk", pt_file_size(p, "msgs/1.blk") - 20);
+    spoil(p, "msgs/2.blk", pt_file_size(p, "msgs/2.blk") - 20);
+    pt_reopen(p);
+    pt_compact(p, 90);
+    PT_STATE(p, 11, 90, 100);
+    expect_kept(p, 2);
+    pt_same_everywhere(p);
 }
 
 PORTED(a_torn_end_is_kept_and_the_rest_goes_on) {
@@ -307,6 +353,8 @@ PORTED(an_empty_block_file_at_the_end_costs_nothing) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
+        cmocka_unit_test(compacting_over_damage_that_nobody_has_seen),
         cmocka_unit_test(a_torn_end_is_kept_and_the_rest_goes_on),
         cmocka_unit_test(a_damaged_block_is_kept_whole),
         cmocka_unit_test(leftovers_go_and_those_of_others_are_kept),

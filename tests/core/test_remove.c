@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removing many messages by one call: by filter, by a list from another replica, and when a write or an
- * allocation fails in the middle: what the call tells, what is in memory and what is on disk agree.
+ * Removing many messages by one call: by filter, by a list from another replica, and when a write
+ * or an allocation fails in the middle: what the call tells, what is in memory and what is on disk
+ * agree.
  */
 #include "tests/core/ported.h"
 #include "tests/crash/crash.h"
@@ -94,7 +95,8 @@ PORTED(what_was_removed_at_the_head_stays_removed) {
     }
 }
 
-/* Little stays of the block, so it is written anew, which fails: what then is in memory is on disk. */
+/* Little stays of the block, so it is written anew, which fails: what then is in memory is on disk.
+ */
 PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
     const struct rd_fault no_names = {
         .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = 1, .sticky = true};
@@ -114,6 +116,51 @@ PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
     pt_must(p, js_stream_compact(p->stream, 36, NULL), "compact");
     PT_STATE(p, 5, 36, 40);
     pt_same_everywhere(p);
+}
+
+/* What the stream is after a power failure before one of the calls since rd_record(). */
+static struct js_stream_state crashed(struct pt *p, size_t at, enum rd_loss loss) {
+    struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
+
+    q.disk = rd_crash(p->disk, at, loss, 1);
+    te_init(&q.te, rd_io(q.disk));
+    pt_reopen(&q);
+    struct js_stream_state st = pt_state(&q);
+    pt_close(&q);
+    rd_free(q.disk);
+    return st;
+}
+
+/* What a rewrite drops, because later records say more, must not go before these are on the disk. */
+PORTED(a_rewrite_does_not_take_the_end_of_the_sequences) {
+    p->sync = JS_SYNC_CLOSE;
+    pt_open(p, "", 160);
+    fill(p, 3);
+    pt_remove(p, 3);
+    pt_must(p, js_stream_sync(p->stream), "sync");
+    rd_record(p->disk);
+    fill(p, 2); /* in the next block, not synced */
+    pt_must(p, js_stream_compact_blocks(p->stream, NULL), "compact_blocks");
+    for (size_t at = 0; at <= rd_recorded(p->disk); at++) {
+        struct js_stream_state st = crashed(p, at, RD_ALL_LOST);
+        assert_true(st.last_seq >= 3 && st.msgs >= 2 && st.first_seq == 1);
+    }
+}
+
+/* index.db says it of the newest block, and goes with the block whose record shows it. */
+PORTED(the_end_of_the_sequences_stays_when_its_block_goes) {
+    struct js_delete_block run = {.first = 2, .num = 2};
+
+    pt_open(p, "", 140);
+    fill(p, 3);
+    pt_remove(p, 1); /* in a block of its own */
+    pt_restart(p);
+    rd_record(p->disk);
+    pt_must(p, js_stream_sync_deleted(p->stream, &run, 1), "sync_deleted");
+    pt_must(p, js_stream_sync(p->stream), "sync");
+    PT_STATE(p, 0, 4, 3);
+    for (size_t at = 0; at <= rd_recorded(p->disk); at++)
+        assert_int_equal(crashed(p, at, RD_ALL_KEPT).last_seq, 3);
 }
 
 static void snap(struct pt *p, struct snap *ret) {
@@ -192,6 +239,8 @@ int main(void) {
         cmocka_unit_test(a_list_that_another_replica_deleted_goes),
         cmocka_unit_test(what_was_removed_at_the_head_stays_removed),
         cmocka_unit_test(a_compact_whose_rewrite_fails_changes_nothing),
+        cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
+        cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
         cmocka_unit_test(a_purge_whose_writes_fail_tells_what_is_left),
         cmocka_unit_test(a_purge_without_memory_tells_what_is_left),

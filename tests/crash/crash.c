@@ -3,8 +3,8 @@
  * usage: crash [--states N] [--seed S] [--theme TEXT] [--one THEME:SEED:CALL:LOSS:LOSSSEED]
  *   --states N   how many different disks, over all themes (2000)
  *   --one ...    one disk again, as a failure printed it, with the calls that led there;
- *                CRASH_TRACE=1 shows those of a broken recovery, too; CRASH_EXPORT=DIR (an empty one)
- *                writes the disk there
+ *                CRASH_TRACE=1 shows those of a broken recovery, too; CRASH_EXPORT=DIR (an empty
+ * one) writes the disk there
  *
  * TAP: one line for each theme.
  */
@@ -81,6 +81,7 @@ struct recovery {
     struct testenv te;
     struct step steps[3]; /* as it opened; after one more message; after closing */
     size_t num_steps;
+    bool evicts;   /* new limits took messages out, of which an index from before may not know */
     uint64_t hash; /* of the directory once it was closed */
 };
 
@@ -95,7 +96,7 @@ static int note_step(struct recovery *rec, struct js_stream *s, size_t begin, co
                      struct verdict *v) {
     struct step *st = &rec->steps[rec->num_steps];
 
-    *st = (struct step){.begin = begin, .durable = true};
+    *st = (struct step){.begin = begin, .durable = true, .evicts = rec->evicts};
     snprintf(st->text, sizeof st->text, "%s", text);
     st->end = rd_recorded(rec->disk);
     if (snap_take(s, &st->after, v->why) < 0)
@@ -246,6 +247,7 @@ static int check_disk(struct script *sc, struct ramdisk *disk, size_t at, bool n
     char why[240] = "";
 
     recovery_init(&rec, sc->theme, disk, atomic_load(&sc->te.now));
+    rec.evicts = sc->limited && !strstr(sc->theme->config, "\"max_");
     int r = recover(&rec, nested, v);
     if (rec.num_steps && oracle_allows(sc->theme, sc->steps, sc->num_steps, at, &rec.steps[0].after,
                                        why, sizeof why) < 0)
@@ -349,9 +351,6 @@ static int run_one(const char *text) {
     rd_dump(disk);
     if (getenv("CRASH_EXPORT") && rd_export(disk, getenv("CRASH_EXPORT")) < 0)
         printf("# not exported\n");
-    const char *dir = getenv("CRASH_EXPORT");
-    if (dir && rd_export(disk, dir) < 0)
-        perror(dir);
     rd_free(disk);
     int r = try_one(&sc, &p, &count, &v);
     script_done(&sc);

@@ -16,6 +16,7 @@
 struct snap_msg {
     js_seq_t seq;
     uint64_t hash; /* of time, subject, header and payload */
+    uint32_t size; /* what it counts for limits of bytes */
 };
 struct snap {
     struct snap_msg *msgs;

@@ -11,7 +11,6 @@
 
 #define NOT(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 #define LL(x)    ((unsigned long long)(x))
-#define LARGEST  1500 /* bytes of a record, at most */
 
 struct span { /* the steps that count */
     const struct theme *theme;
@@ -19,12 +18,20 @@ struct span { /* the steps that count */
     bool evicts;
 };
 
-/* A message that had been removed by name is back with what told of that, and makes the stream larger
- * than its limit, for which an older one leaves: right if no more left than had to. */
+/* A message that had been removed by name is back with what told of that, and makes the stream
+ * larger than its limit, for which older ones leave: right if no more left than had to. */
 static bool made_room(const struct span *sp, const struct snap *seen, js_seq_t seq) {
     const char *limit = strstr(sp->theme->config, "\"max_bytes\":");
+    uint64_t bytes = seen->bytes;
 
-    return limit && seq < seen->first && seen->bytes + LARGEST > strtoull(limit + 12, NULL, 10);
+    /* When this one had to leave, those between were there at most. */
+    for (js_seq_t q = seq; limit && q < seen->first; q++) {
+        const struct snap_msg *m = NULL;
+        for (const struct step *s = sp->from; s <= sp->to && !m; s++)
+            m = snap_find(&s->after, q);
+        bytes += m ? m->size : 0;
+    }
+    return limit && seq < seen->first && bytes > strtoull(limit + 12, NULL, 10);
 }
 
 /* One sequence: was it there always, ever, with these bytes? */

@@ -47,6 +47,9 @@ const struct theme themes[] = {
     {"everything", CONFIG(""), SYNC_ALWAYS, 1024, 0, 60, "sssbbbLrreeukptTKMBCcw", true},
     {"everything, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwyy",
      false},
+    {"remove, left to the system", CONFIG(""), JS_SYNC_OS, 1024, 0, 50, "ssbbrrruptyc", false},
+    {"limits, left to the system", CONFIG(",\"max_bytes\":3000"), JS_SYNC_OS, 1024, 0, 50, "ssbbLrtyc",
+     false},
 };
 const size_t num_themes = sizeof themes / sizeof *themes;
 

@@ -54,7 +54,9 @@ int snap_take(struct js_stream *s, struct snap *ret, char *why) {
                 if (!ret->msgs)
                     abort();
             }
-            ret->msgs[ret->count++] = (struct snap_msg){.seq = seqs[i], .hash = hash_msg(&m)};
+            size_t size = 30 + m.subject_len + (m.hdr_len ? 4 + m.hdr_len : 0) + m.data_len;
+            ret->msgs[ret->count++] =
+                (struct snap_msg){.seq = seqs[i], .hash = hash_msg(&m), .size = (uint32_t)size};
             js_msg_release(&m);
         }
         from = n ? seqs[n - 1] + 1 : from;
