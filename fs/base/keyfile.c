@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct key {
@@ -77,7 +78,30 @@ static int read_key(int fd, struct key *ret_key) {
     return 0;
 }
 
-static int load_key(const char *path, struct key *ret_key, char *ret_why, size_t why_size) {
+/* "credential:NAME" is what systemd gave the service under that name. NULL: there is no such thing. */
+static const char *credential_path(const char *path, char *buf, size_t size) {
+    static const char prefix[] = "credential:";
+    const char *name = path + sizeof prefix - 1, *dir = getenv("CREDENTIALS_DIRECTORY");
+
+    if (strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return path;
+    if (!dir || *dir != '/' || !*name || *name == '.' || strchr(name, '/'))
+        return NULL;
+    int n = snprintf(buf, size, "%s/%s", dir, name);
+    return n > 0 && (size_t)n < size ? buf : NULL;
+}
+
+static int load_key(const char *given, struct key *ret_key, char *ret_why, size_t why_size) {
+    char buf[1024];
+    const char *path = credential_path(given, buf, sizeof buf);
+    if (!path) {
+        if (ret_why && why_size > 0)
+            snprintf(ret_why, why_size, "%s: %s", given,
+                     getenv("CREDENTIALS_DIRECTORY")
+                         ? "not a credential's name"
+                         : "no credentials were given (LoadCredential= of the service)");
+        return JS_ERR_NO_ENTRY;
+    }
     bool from_stdin = strcmp(path, "-") == 0;
     int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     int r = fd < 0 ? js_err_from_errno(errno) : read_key(fd, ret_key);
@@ -112,6 +136,8 @@ int jf_keys_load(const char *path, const char *prev_path, struct jf_keys **ret_k
         jf_keys_free(keys);
         return r;
     }
+    /* Keys that are derived from these lie in ordinary memory: no dump of it is written. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
     *ret_keys = keys;
     return 0;
 }

@@ -15,7 +15,8 @@ struct jf_keys;
 
 /*
  * Reads the current and the previous key; a NULL path means that there is none, "-" is standard
- * input. One line end (LF or CR LF) at the end is not part of a key. *ret_keys is given, freed with
+ * input, "credential:NAME" what systemd gave the service ($CREDENTIALS_DIRECTORY). From then on the
+ * process leaves no core dump. One line end (LF or CR LF) at the end is not part of a key. *ret_keys is given, freed with
  * jf_keys_free. On failure ret_why (may be NULL) gets a sentence with the path in it.
  * Errors: NO_ENTRY, ACCESS, IO, INVAL (empty), TOO_BIG, NOMEM.
  */

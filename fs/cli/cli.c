@@ -16,7 +16,7 @@ static const struct jf_opt common_opts[] = {
     {"help", 'h', NULL, JF_OPT_HELP, "print this text"},
     {"json", 0, NULL, JF_OPT_JSON, "print JSON, for programs"},
     {"account", 0, "NAME", JF_OPT_ACCOUNT, "only this account of the store"},
-    {"key-file", 0, "FILE", JF_OPT_KEY, "the server's jetstream key (- = standard input)"},
+    {"key-file", 0, "FILE", JF_OPT_KEY, "the server's jetstream key (- = standard input, credential:NAME = by systemd)"},
     {"prev-key-file", 0, "FILE", JF_OPT_PREV_KEY, "the key before the last change of keys"},
 };
 #define NCOMMON (sizeof common_opts / sizeof common_opts[0])

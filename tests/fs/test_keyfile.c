@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,12 +131,36 @@ static int remove_dir(void **state) {
     return rmdir(dir);
 }
 
+static void credentials_come_by_name(void **state) {
+    struct jf_keys *keys = NULL;
+    char why[200] = "";
+
+    (void)state;
+    const char *path = write_key("js-key", "secret", 6);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    assert_int_equal(jf_keys_load("credential:js-key", NULL, &keys, why, sizeof why),
+                     JS_ERR_NO_ENTRY);
+    assert_non_null(strstr(why, "LoadCredential"));
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
+    assert_int_equal(jf_keys_load("credential:../x", NULL, &keys, why, sizeof why),
+                     JS_ERR_NO_ENTRY);
+    assert_int_equal(jf_keys_load("credential:none", NULL, &keys, why, sizeof why),
+                     JS_ERR_NO_ENTRY);
+    assert_int_equal(jf_keys_load("credential:js-key", NULL, &keys, why, sizeof why), 0);
+    expect_kek(jf_keys_current, keys, "secret", 6);
+    jf_keys_free(keys);
+    /* Who has keys leaves no core dump. */
+    assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_keys_are_read_and_kept_apart),
         cmocka_unit_test(one_line_end_is_not_part_of_the_key),
         cmocka_unit_test(a_key_that_was_not_given_is_no_key),
         cmocka_unit_test(bad_key_files_are_refused_by_name),
+        cmocka_unit_test(credentials_come_by_name),
         cmocka_unit_test(the_longest_key_fits_with_its_line_end),
     };
 
