@@ -145,9 +145,10 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
 
 /* The same for one block; i is right after its last message left. */
 static int retire_block(struct js_stream *s, struct js_writer *w, size_t index) {
-    if (index + 1 < s->num_blocks && may_go(s, index))
-        return js_retire_empty(s, w);
-    return 0;
+    int r = index + 1 < s->num_blocks && may_go(s, index) ? js_retire_empty(s, w) : 0;
+
+    /* The message is gone all the same, and what is empty goes with the next pass. */
+    return s->write_error ? r : 0;
 }
 
 int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t seq,

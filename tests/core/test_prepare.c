@@ -72,6 +72,27 @@ static void spoil(struct pt *p, const char *name, long at) {
     pt_put_back(p, name, &k);
 }
 
+/* Of a removed message the index remembers no lengths: its record is copied as it is. */
+PORTED(records_of_removed_messages_survive_mending) {
+    pt_open(p, "", 0);
+    pt_store(p, "foo", "some text");
+    pt_store_hdr(p, "foo", "NATS/1.0\r\nA: b\r\n\r\n", "some text");
+    pt_store(p, "foo", "some text");
+    pt_remove(p, 2);
+    pt_close(p);
+    struct pt_kept index = pt_keep_file(p, "msgs/index.db");
+    pt_reopen(p);
+    pt_store(p, "foo", "some text");
+    pt_close(p);
+    cut(p, "msgs/1.blk", pt_file_size(p, "msgs/1.blk") - 5);
+    pt_put_back(p, "msgs/index.db", &index);
+    pt_reopen(p);
+    pt_store(p, "foo", "more");
+    pt_restart_scanned(p);
+    assert_int_equal(js_stream_health(p->stream), JS_HEALTH_OK);
+    PT_STATE(p, 3, 1, 4);
+}
+
 /* Damaged while the stream is in use: what is made of its good records does not take the file's
  * place unless it is kept. */
 PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
@@ -326,6 +347,7 @@ PORTED(an_empty_block_file_at_the_end_costs_nothing) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_of_removed_messages_survive_mending),
         cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
         cmocka_unit_test(compacting_over_damage_that_nobody_has_seen),
         cmocka_unit_test(a_torn_end_is_kept_and_the_rest_goes_on),
