@@ -124,6 +124,40 @@ PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
     }
 }
 
+/* Limits and duplicates ask for blocks that index.db had spared, and one of them is not what it
+ * was. */
+PORTED(storing_meets_damage_that_nobody_has_seen) {
+    static const char *const configs[] = {
+        "\"max_msgs\":100",
+        "\"max_msgs_per_subject\":100",
+        "\"max_msgs_per_subject\":100,\"discard\":\"new\",\"max_msgs\":100",
+        "\"max_bytes\":7700",
+        "\"duplicate_window\":60000000000",
+    };
+
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        for (int odd = 0; odd < 2; odd++) {
+            pt_open(p, configs[i], 1000);
+            for (int k = 0; k < 100; k++) {
+                char hdr[60];
+                snprintf(hdr, sizeof hdr, "NATS/1.0\r\nNats-Msg-Id: %04d\r\n\r\n", k);
+                pt_store_hdr(p, "foo", hdr, "some text");
+            }
+            pt_close(p);
+            /* What the message is about which it is asked, or another one. */
+            spoil(p, "msgs/1.blk", odd ? 50 : pt_file_size(p, "msgs/1.blk") - 20);
+            pt_reopen(p);
+            js_seq_t seq = pt_store_hdr(p, "foo", "NATS/1.0\r\nNats-Msg-Id: new\r\n\r\n", "more");
+            assert_int_equal(seq, 101);
+            seq = pt_store_hdr(p, "foo", "NATS/1.0\r\nNats-Msg-Id: newer\r\n\r\n", "more");
+            assert_int_equal(seq, 102);
+            assert_true(pt_state(p).msgs <= 101 && pt_state(p).msgs > 80);
+            pt_same_everywhere(p);
+            pt_begin_anew(p);
+        }
+    }
+}
+
 /* index.db is right, and a block is not what it was. */
 PORTED(compacting_over_damage_that_nobody_has_seen) {
     pt_open(p, "", 1000);
@@ -349,6 +383,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_of_removed_messages_survive_mending),
         cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
+        cmocka_unit_test(storing_meets_damage_that_nobody_has_seen),
         cmocka_unit_test(compacting_over_damage_that_nobody_has_seen),
         cmocka_unit_test(a_torn_end_is_kept_and_the_rest_goes_on),
         cmocka_unit_test(a_damaged_block_is_kept_whole),
