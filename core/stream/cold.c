@@ -149,6 +149,8 @@ static int get_bare(struct js_stream *s, struct js_block *b, const struct js_slo
     bool make = !*ret && !cold->made && has_room(s, b->msgs * sizeof(struct js_slot));
     pthread_mutex_unlock(&s->recent.mu);
     if (make) {
+        if (atomic_load_explicit(&cold->peeked, memory_order_relaxed))
+            atomic_fetch_add_explicit(&s->peek.in_vain, 1, memory_order_relaxed);
         r = js_make_slots(s, b, true, &slots);
         if (r == 0) {
             pthread_mutex_lock(&s->recent.mu);
@@ -185,7 +187,9 @@ int js_place_at(struct js_stream *s, struct js_place *place, size_t index) {
     if (!slots)
         slots = atomic_load_explicit(&b->cold->kept, memory_order_acquire);
     int r = 0;
-    if (!slots && place->bare)
+    if (!slots && place->bare && place->peek && js_may_peek(s, b))
+        r = JS_MAY_PEEK;
+    else if (!slots && place->bare)
         r = get_bare(s, b, &slots);
     if (!slots && r == 0) {
         r = get_slots(s, b, &place->held);

@@ -86,6 +86,7 @@ struct js_place {
     const struct js_slots *slots;
     uint32_t slot;
     bool bare;    /* set by who needs no subject ids: the slots may be bare */
+    bool peek;    /* set by who may do without slots that would have to be made */
     size_t index; /* of the block */
     struct js_slots *held;
 };
@@ -95,6 +96,7 @@ struct js_place {
 int js_place_at(struct js_stream *stream, struct js_place *place, size_t index);
 void js_place_done(struct js_stream *stream, struct js_place *place);
 #define JS_NEED_SCAN 2
+#define JS_MAY_PEEK  3 /* nobody has looked into the block yet, and place->peek is set */
 
 /* First and last live sequence of a block that was read; 0 and 0 if there is none. */
 void js_block_live_range(const struct js_block *block, js_seq_t *ret_first, js_seq_t *ret_last);

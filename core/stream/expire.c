@@ -241,6 +241,9 @@ static int run(struct js_stream *s, struct js_writer *w, js_time_t now, struct j
 
     if (r == 0 && s->config.allow_msg_schedules)
         r = js_sched_load(s);
+    bool late = js_ttl_was_late(s);
+    if (js_sched_was_late(s) || late)
+        js_writer_outdated(s, w);
     if (r == 0 && !s->expire_looked && js_stream_over_limits(s))
         r = js_limits_all(s, w, gone);
     if (r == 0 && s->config.max_age > 0)

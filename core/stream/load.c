@@ -33,17 +33,21 @@ static bool again(struct js_stream *s, struct js_place *at, int *r, int *tries) 
     js_place_done(s, at);
     pthread_rwlock_unlock(&s->lock);
     if (*r != JS_NEED_SCAN)
-        return js_stream_reread(s, *r, tries);
+        return *r < 0 && js_stream_reread(s, *r, tries);
     *r = js_stream_scan(s);
     return *r == 0;
 }
 
 static int load(struct js_stream *s, js_seq_t seq, struct js_place *at, struct js_msg *ret_msg) {
-    int r = s->unread ? js_peek_seq(s, seq, ret_msg) : 0;
-
-    if (r != 0)
-        return r == 1 ? 0 : r;
-    r = find_slot(s, seq, at);
+    at->peek = true;
+    int r = find_slot(s, seq, at);
+    if (r == JS_MAY_PEEK) {
+        r = js_peek_seq(s, seq, ret_msg);
+        if (r != 0)
+            return r == 1 ? 0 : r;
+        at->peek = false;
+        r = find_slot(s, seq, at);
+    }
     return r == 0 ? js_stream_slot_msg(s, at, false, ret_msg) : r;
 }
 

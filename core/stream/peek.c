@@ -10,6 +10,8 @@
 #define WINDOW ((size_t)256 << 10)
 /* So many times the stream's bytes may be read before it is scanned instead. */
 #define PATIENCE 2
+/* So many blocks may be read as a whole after they were looked into for one record. */
+#define IN_VAIN 2
 
 void js_peek_init(struct js_peek *peek) {
     *peek = (struct js_peek){0};
@@ -278,16 +280,22 @@ static int find_record(struct js_stream *s, const struct js_block *b, js_seq_t s
     return r;
 }
 
+bool js_may_peek(struct js_stream *s, const struct js_block *b) {
+    const struct js_cold *cold = b->cold;
+
+    return cold->unread && !s->encrypted && !b->unreadable &&
+           atomic_load_explicit(&s->peek.in_vain, memory_order_relaxed) <= IN_VAIN &&
+           !atomic_load_explicit(&cold->bare, memory_order_relaxed) &&
+           !atomic_load_explicit(&cold->peeked, memory_order_relaxed);
+}
+
 int js_peek_seq(struct js_stream *s, js_seq_t seq, struct js_msg *ret_msg) {
     struct js_peeked found = {0};
     size_t bi;
     struct js_block *b = js_stream_block_of(s, seq, &bi);
 
     /* Who begins with a block's first message is likely to go on. */
-    if (!b || !b->cold || !b->cold->unread || s->encrypted || seq <= b->cold->first ||
-        !js_cold_lives(b->cold, seq) || b->unreadable ||
-        atomic_load_explicit(&b->cold->bare, memory_order_relaxed) ||
-        atomic_load_explicit(&b->cold->kept, memory_order_relaxed) ||
+    if (!b || seq <= b->cold->first ||
         atomic_exchange_explicit(&b->cold->peeked, true, memory_order_relaxed))
         return 0;
     pthread_mutex_lock(&s->peek.mu);

@@ -10,6 +10,7 @@
 #define JS_PEEK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/jetstore.h"
 
@@ -18,6 +19,8 @@
 /* What was seen last, and how much was read for it in all. */
 struct js_peek {
     pthread_mutex_t mu;
+    /* Blocks that were read as a whole after one record was looked for in them (a hint). */
+    atomic_uint in_vain;
     /* guarded by mu: */
     uint64_t read;
     uint8_t *window;
@@ -39,8 +42,11 @@ void js_peek_done(struct js_peek *peek, const struct js_env *env);
  */
 int js_peek_next(struct js_stream *stream, uint32_t sid, js_seq_t seq, struct js_msg *ret_msg);
 int js_peek_last(struct js_stream *stream, uint32_t sid, struct js_msg *ret_msg);
-/* The message of a sequence, if it is the first that is asked of an unread, plain block: only the bytes
- * before it are read. 1; 0: look for it the long way; NOMEM, TOO_MANY_FILES. Lock held. */
+/* Is this an unread, plain block that nothing was asked of? Then js_peek_seq finds the message of a
+ * sequence by reading only the bytes before it. 1; 0: look for it the long way; NOMEM,
+ * TOO_MANY_FILES. Lock held. */
+struct js_block;
+bool js_may_peek(struct js_stream *stream, const struct js_block *block);
 int js_peek_seq(struct js_stream *stream, js_seq_t seq, struct js_msg *ret_msg);
 
 #endif

@@ -36,6 +36,7 @@ struct js_sched {
     uint32_t *table; /* by sid: place in the list + 1; 2 * cap entries, a power of two */
     struct due *heap;
     size_t heap_count, heap_cap;
+    bool late;    /* see js_ttl_was_late() */
     bool foreign; /* there are some in time zones that are not known here */
 };
 
@@ -424,7 +425,17 @@ static int load(struct js_stream *s) {
         r = js_uncovered_walk(s, &u);
     if (r != 0)
         js_sched_free(s);
+    else
+        s->sched->late = u.looked;
     return r;
+}
+
+bool js_sched_was_late(struct js_stream *s) {
+    bool late = s->sched && s->sched->late;
+
+    if (late)
+        s->sched->late = false;
+    return late;
 }
 
 int js_sched_load(struct js_stream *s) {

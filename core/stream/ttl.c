@@ -23,6 +23,7 @@ struct ttl_entry {
 struct js_ttl {
     struct ttl_entry *heap;
     size_t count, cap;
+    bool late;
 };
 
 int js_ttl_parse(const char *text, size_t len, int64_t *ret_seconds) {
@@ -145,7 +146,17 @@ static int load(struct js_stream *s) {
         r = js_uncovered_walk(s, &u);
     if (r != 0)
         js_ttl_free(s);
+    else
+        s->ttl->late = u.looked;
     return r;
+}
+
+bool js_ttl_was_late(struct js_stream *s) {
+    bool late = s->ttl && s->ttl->late;
+
+    if (late)
+        s->ttl->late = false;
+    return late;
 }
 
 int js_ttl_load(struct js_stream *s) {

@@ -47,7 +47,7 @@ static int look_at(struct js_stream *s, const struct js_uncovered *u, const stru
     return r < 0 ? r : 0;
 }
 
-int js_uncovered_walk(struct js_stream *s, const struct js_uncovered *u) {
+int js_uncovered_walk(struct js_stream *s, struct js_uncovered *u) {
     struct js_place at = {0};
     int r = 0;
 
@@ -59,6 +59,7 @@ int js_uncovered_walk(struct js_stream *s, const struct js_uncovered *u) {
             continue;
         if (count)
             *counter(u, b) = 0;
+        u->looked |= b->msgs != 0;
         if (b->msgs)
             r = js_place_at(s, &at, i);
         uint32_t k = b->msgs && r == 0 ? js_slots_lower(at.slots, count ? 0 : u->from) : 0;
