@@ -278,14 +278,16 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
         }
         if (s->config.duplicate_window > 0)
             r = js_dedup_add(s, v->id, v->id_len, m->ret_seq, m->ret_time);
+        /* Whatever cannot be noted is found in the message when it is asked for. */
+        if (r < 0)
+            js_dedup_free(s);
     }
-    if (r == 0 && v->ttl && s->config.allow_msg_ttl) {
+    if (v->ttl && s->config.allow_msg_ttl) {
         w->block->ttls++;
         if (v->ttl > 0)
-            r = js_ttl_add(s, m->ret_seq, js_ttl_end(m->ret_time, v->ttl));
+            (void)js_ttl_add(s, m->ret_seq, js_ttl_end(m->ret_time, v->ttl));
     }
-    if (r == 0 && s->config.allow_msg_schedules)
-        r = js_sched_note(s, w->block, m, &over);
+    r = s->config.allow_msg_schedules ? js_sched_note(s, w->block, m, &over) : 0;
     if (r == 0 && v->rollup) {
         /* All but the message itself. */
         bool all = v->rollup == 'a';
