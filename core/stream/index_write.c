@@ -198,13 +198,22 @@ int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
     return r;
 }
 
+/* Damage in a block: an index would hide it. That of index.db itself or of other files is no
+ * reason. */
+static bool has_damaged_blocks(const struct js_stream *s) {
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (s->blocks[i]->odd || s->blocks[i]->unreadable || s->blocks[i]->missing)
+            return true;
+    return s->lost != 0;
+}
+
 int js_stream_write_index(struct js_stream *s) {
     struct js_index_db ix = {.env = s->env};
     struct js_buf out = {.env = s->env};
 
     if (s->num_blocks == 0 || s->files.msgs_fd < 0)
         return 0;
-    if (s->lost || (s->health != JS_HEALTH_OK && s->health != JS_HEALTH_TORN_TAIL) ||
+    if (has_damaged_blocks(s) ||
         (s->last_seq >= s->first_seq && s->last_seq + 1 - s->first_seq - s->msgs > MAX_INTERIOR))
         return 0;
     /* It speaks of what is in the files, and files that it does not list are gone. */

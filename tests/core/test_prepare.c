@@ -146,6 +146,27 @@ PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
     }
 }
 
+/* A wrong index.db is written anew: limits leave nothing else that tells what they took. */
+PORTED(a_damaged_index_is_replaced) {
+    for (int cut_short = 0; cut_short < 2; cut_short++) {
+        pt_open(p, "\"max_msgs\":3", 0);
+        pt_store_n(p, 5, "foo", "some text");
+        PT_STATE(p, 3, 3, 5);
+        pt_close(p);
+        if (cut_short)
+            cut(p, "msgs/index.db", 20);
+        else
+            spoil(p, "msgs/index.db", pt_file_size(p, "msgs/index.db") - 10);
+        pt_reopen(p);
+        PT_STATE(p, 3, 3, 5);
+        pt_remove(p, 4);
+        pt_restart(p);
+        assert_int_equal(js_stream_health(p->stream), JS_HEALTH_OK);
+        PT_STATE(p, 2, 3, 5);
+        pt_begin_anew(p);
+    }
+}
+
 /* Limits and duplicates ask for blocks that index.db had spared, and one of them is not what it
  * was. */
 PORTED(storing_meets_damage_that_nobody_has_seen) {
@@ -410,6 +431,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_of_removed_messages_survive_mending),
         cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
+        cmocka_unit_test(a_damaged_index_is_replaced),
         cmocka_unit_test(storing_meets_damage_that_nobody_has_seen),
         cmocka_unit_test(compacting_over_damage_that_nobody_has_seen),
         cmocka_unit_test(a_torn_end_is_kept_and_the_rest_goes_on),
