@@ -14,7 +14,7 @@ time=${1:-60s}
 shift || true
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(block record s2 lz4 index_db idx thw sched consumer_state meta
-    key_file backup texts stream_state)
+    key_file backup texts stream_state zone)
 case $time in
 *s) seconds=${time%s} ;;
 *) seconds=$(awk -v h="$time" -v n=${#targets[@]} 'BEGIN { print int(h * 3600 / n) }') ;;
@@ -55,6 +55,10 @@ seeds key_file '*.key'
 seeds backup '*.s2'
 seeds texts meta.inf
 seeds stream_state index.db
+seeds zone zone.tab # none there: the machine's own serve
+if [ -f /usr/share/zoneinfo/Europe/Berlin ]; then
+    cp /usr/share/zoneinfo/Europe/Berlin "$build/seeds/zone/"
+fi
 
 # one TARGET: leaves what there is to say in build/fuzz/TARGET.said.
 one() {

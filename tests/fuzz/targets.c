@@ -13,6 +13,7 @@
 #include "core/format/meta.h"
 #include "core/format/s2.h"
 #include "core/format/small_state.h"
+#include "core/format/zone.h"
 
 #define MAX_OUT (64u << 20)
 
@@ -131,6 +132,19 @@ static void sched(const uint8_t *data, size_t size) {
     (void)js_sources_decode(data, size, &head, NULL, NULL);
 }
 
+static void zone(const uint8_t *data, size_t size) {
+    struct js_zone z;
+    int64_t at = -INT64_C(9000000000), next;
+
+    if (js_zone_decode(data, size, &z) != 0)
+        return;
+    for (int i = 0; i < 100 && js_zone_next_change(&z, at, &next) && next < INT64_C(9000000000); i++) {
+        check(next > at);
+        (void)js_zone_offset(&z, next);
+        at = next;
+    }
+}
+
 static void consumer_state(const uint8_t *data, size_t size) {
     struct js_consumer_state st = {0};
 
@@ -240,5 +254,6 @@ const struct fuzz_target fuzz_targets[] = {
     {"lz4", lz4},           {"index_db", index_db}, {"idx", idx},
     {"thw", thw},           {"sched", sched},   {"consumer_state", consumer_state},
     {"meta", meta},         {"key_file", key_file}, {"backup", backup},
-    {"texts", texts},       {"stream_state", stream_state}, {NULL, NULL},
+    {"texts", texts},       {"stream_state", stream_state}, {"zone", zone},
+    {NULL, NULL},
 };
