@@ -78,7 +78,7 @@ static const struct {
     {"republish", NOT_BUILT},
     {"allow_msg_ttl", FLAG_SET},
     {"subject_delete_marker_ttl", TAKEN},
-    {"allow_msg_counter", NOT_BUILT},
+    {"allow_msg_counter", FLAG_SET},
     {"allow_atomic", NOT_BUILT},
     {"allow_msg_schedules", FLAG_SET},
     {"allow_batched", NOT_BUILT},
@@ -287,9 +287,29 @@ static int put_newer(struct maker *m) {
     return put(m, "compression", json_string(compression));
 }
 
+static int check_counter(struct maker *m) {
+    struct js_fields *f = &m->user;
+
+    if (!js_field_bool(f, "allow_msg_counter"))
+        return 0;
+    if (strcmp(js_field_str(f, "discard", ""), "new") == 0 && !js_field_bool(f, "sealed"))
+        return REFUSE(m, "\"allow_msg_counter\" needs \"discard\":\"old\"");
+    if (js_field_bool(f, "allow_msg_ttl"))
+        return REFUSE(m, "\"allow_msg_counter\" and \"allow_msg_ttl\" exclude each other");
+    if (js_field_bool(f, "allow_msg_schedules"))
+        return REFUSE(m, "\"allow_msg_counter\" and \"allow_msg_schedules\" exclude each other");
+    if (strcmp(js_field_str(f, "retention", "limits"), "limits") != 0)
+        return REFUSE(m, "\"allow_msg_counter\" needs \"retention\":\"limits\"");
+    return 0;
+}
+
 static int check_flags(struct maker *m) {
     struct js_fields *f = &m->user;
     bool per_subject = js_field_bool(f, "discard_new_per_subject");
+    int r = check_counter(m);
+
+    if (r < 0)
+        return r;
 
     if (js_field_bool(f, "sealed") && !m->update)
         return REFUSE(m, "a stream cannot be made sealed");

@@ -87,20 +87,27 @@ static int store_checked(struct js_stream *s, struct js_writer *w, struct js_new
     return r < 0 ? r : put_checked(s, w, m, sid, now, v, gone);
 }
 
-/* The same with the headers that are stored in the place of those given. */
+/* The same with headers or payload that are stored in the place of those given. */
 static int store_own(struct js_stream *s, struct js_writer *w, struct js_new_msg *m, uint32_t sid,
                      js_time_t now, const struct js_verdict *v, struct js_gone *gone) {
-    const uint8_t *given = m->hdr;
-    size_t given_len = m->hdr_len;
+    const struct js_new_msg given = *m;
 
-    m->hdr = v->own.data;
-    m->hdr_len = v->own.len;
+    if (v->own.len) {
+        m->hdr = v->own.data;
+        m->hdr_len = v->own.len;
+    }
+    if (v->count.len) {
+        m->data = v->count.data;
+        m->data_len = v->count.len;
+    }
     uint32_t len;
     int r = check_msg(s, m, false, &sid, &len); /* these are longer */
     if (r == 0)
         r = store_checked(s, w, m, sid, len, now, v, gone);
-    m->hdr = given;
-    m->hdr_len = given_len;
+    m->hdr = given.hdr;
+    m->hdr_len = given.hdr_len;
+    m->data = given.data;
+    m->data_len = given.data_len;
     return r;
 }
 
@@ -148,15 +155,15 @@ static int store_one(struct js_stream *s, struct js_writer *w, struct js_new_msg
     m->ret_duplicate = false;
     if (r < 0)
         return r;
-    if (m->hdr_len)
+    if (m->hdr_len || s->config.allow_msg_counter)
         r = js_rules_check(s, m, now, &v);
     if (r == 0 && v.duplicate) {
         m->ret_duplicate = true;
         m->ret_seq = v.first;
         m->ret_time = v.first_time;
     } else if (r == 0) {
-        r = v.own.len ? store_own(s, w, m, sid, now, &v, gone)
-                      : store_checked(s, w, m, sid, len, now, &v, gone);
+        r = v.own.len || v.count.len ? store_own(s, w, m, sid, now, &v, gone)
+                                     : store_checked(s, w, m, sid, len, now, &v, gone);
     }
     js_verdict_done(&v);
     return r;

@@ -145,6 +145,9 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     bool lives = !(sr->seq & (JS_SEQ_TOMBSTONE | JS_SEQ_ERASED)) && still_lives(rw, seq, &slot);
 
     rw->lived += lives;
+    /* That of a dead one knows nothing of its record. */
+    if (!lives)
+        slot = JS_NO_SLOT;
     js_scan_view(sr, rw->scan.data.data, &rec);
     if (how->cut && seq > how->cut_seq)
         return 0;
@@ -289,7 +292,8 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
     bool replaced = false;
 
     js_scan_init(&rw.scan, s->env);
-    /* What is dead here may be all that shows the end of the sequences until newer blocks are on disk. */
+    /* What is dead here may be all that shows the end of the sequences until newer blocks are on
+     * disk. */
     int r = how->drop_dead && s->writer && index + 1 < s->num_blocks
                 ? js_writer_sync_locked(s, s->writer)
                 : 0;
@@ -356,10 +360,11 @@ static void sum_slots(struct js_block *b) {
     }
 }
 
-/* Its sequences begin with its first record, or (of tombstones alone) where the next block's do: so all
- * tombstones before that are known to be for earlier blocks. */
+/* Its sequences begin with its first record, or (of tombstones alone) where the next block's do: so
+ * all tombstones before that are known to be for earlier blocks. */
 static void raise_first(struct js_stream *s, size_t index, const struct js_scan *scan) {
-    js_seq_t next = index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : s->last_seq + 1;
+    js_seq_t next =
+        index + 1 < s->num_blocks ? s->blocks[index + 1]->search_first : s->last_seq + 1;
     js_seq_t first = next;
 
     for (size_t i = 0; i < scan->count; i++)

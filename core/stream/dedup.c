@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The duplicate window: ids of messages stored within the last duplicate_window, in a hash table and,
- * by age, in a ring. Made from the messages themselves when it is first needed after opening; only
- * those young enough, and with headers, are read.
+ * The duplicate window: ids of messages stored within the last duplicate_window, in a hash table
+ * and, by age, in a ring. Made from the messages themselves when it is first needed after opening;
+ * only those young enough, and with headers, are read.
  */
 #include "core/stream/rules.h"
 
@@ -17,7 +17,7 @@ struct entry {
 };
 
 struct js_dedup {
-    struct entry *ring; /* capacity a power of two */
+    struct entry *ring;  /* capacity a power of two */
     uint64_t head, tail; /* numbers of entries: oldest, one past the newest */
     uint64_t cap;
     uint32_t *table; /* ring place + 1 */
@@ -159,7 +159,7 @@ static int load_block(struct js_stream *s, struct js_dedup *d, size_t index, js_
     return r == JS_NEED_SCAN ? JS_ERR_STALE : r;
 }
 
-static int load(struct js_stream *s, js_time_t now, struct js_dedup **ret) {
+static int load_once(struct js_stream *s, js_time_t now, struct js_dedup **ret) {
     js_time_t oldest = now - s->config.duplicate_window;
     size_t i = s->num_blocks;
     int r = 0;
@@ -186,6 +186,16 @@ static int load(struct js_stream *s, js_time_t now, struct js_dedup **ret) {
     return 0;
 }
 
+static int load(struct js_stream *s, js_time_t now, struct js_dedup **ret) {
+    int r = load_once(s, now, ret);
+
+    if (r != JS_ERR_STALE || !s->unread)
+        return r;
+    /* index.db was wrong about a block. */
+    r = js_stream_scan_locked(s);
+    return r < 0 ? r : load_once(s, now, ret);
+}
+
 static void forget_old(struct js_stream *s, struct js_dedup *d, js_time_t now) {
     js_time_t oldest = now - s->config.duplicate_window;
 
@@ -193,8 +203,8 @@ static void forget_old(struct js_stream *s, struct js_dedup *d, js_time_t now) {
         drop_oldest(s, d);
 }
 
-int js_dedup_find(struct js_stream *s, const char *id, size_t len, js_time_t now,
-                  js_seq_t *ret_seq, js_time_t *ret_time) {
+int js_dedup_find(struct js_stream *s, const char *id, size_t len, js_time_t now, js_seq_t *ret_seq,
+                  js_time_t *ret_time) {
     struct js_dedup *d;
     int r = load(s, now, &d);
 

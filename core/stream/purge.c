@@ -174,17 +174,15 @@ static int compact_to(struct js_stream *s, struct js_writer *w, js_seq_t seq,
         gone->tell = false;
         if (r < 0 || seq - 1 == s->last_seq)
             return r;
-        s->last_seq = seq - 1;
-        s->first_seq = seq;
-        r = js_writer_put_mark(s, w, s->last_seq | JS_SEQ_TOMBSTONE, s->last_time);
+        r = js_writer_put_mark(s, w, (seq - 1) | JS_SEQ_TOMBSTONE, s->last_time);
         if (r == 0)
             r = js_writer_settle(s, w);
-        if (r == 0) {
-            struct js_block *b = s->blocks[s->num_blocks - 1];
-            b->pos_last = s->last_seq;
-            b->search_first = seq;
-        }
-        return r;
+        if (r < 0)
+            return r; /* it ends where it ended */
+        struct js_block *b = s->blocks[s->num_blocks - 1];
+        b->pos_last = s->last_seq = seq - 1;
+        b->search_first = s->first_seq = seq;
+        return 0;
     }
     size_t index;
     int r = 0;

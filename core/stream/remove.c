@@ -145,13 +145,14 @@ int js_retire_empty(struct js_stream *s, struct js_writer *w) {
 
 /* The same for one block; i is right after its last message left. */
 static int retire_block(struct js_stream *s, struct js_writer *w, size_t index) {
-    if (index + 1 < s->num_blocks && may_go(s, index))
-        return js_retire_empty(s, w);
-    return 0;
+    int r = index + 1 < s->num_blocks && may_go(s, index) ? js_retire_empty(s, w) : 0;
+
+    /* The message is gone all the same, and what is empty goes with the next pass. */
+    return s->write_error ? r : 0;
 }
 
-int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t seq,
-                struct js_gone *gone) {
+static int take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t seq,
+                    struct js_gone *gone) {
     struct js_block *b = s->blocks[index];
     uint64_t msgs = s->msgs, bytes = s->bytes;
     int r = 0;
@@ -180,6 +181,19 @@ int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t
     if (b->msgs == 0)
         r = retire_block(s, w, index);
     return r < 0 ? r : 1;
+}
+
+int js_take_out(struct js_stream *s, struct js_writer *w, size_t index, js_seq_t seq,
+                struct js_gone *gone) {
+    int r = take_out(s, w, index, seq, gone);
+
+    if (r != JS_ERR_STALE || !s->unread)
+        return r;
+    /* index.db was wrong about a block. */
+    r = js_stream_scan_locked(s);
+    if (r == 0 && js_stream_block_of(s, seq, &index))
+        r = take_out(s, w, index, seq, gone);
+    return r;
 }
 
 /* Where a live or damaged message stands: 1, 0, or an error. */

@@ -78,9 +78,10 @@ static int newest_of(struct js_stream *s, const char *subject, size_t len, js_se
 
 /* What was found among the headers. */
 struct found {
-    const char *stream, *last_seq, *last_subj, *filter, *last_id, *rollup, *ttl;
+    const char *stream, *last_seq, *last_subj, *filter, *last_id, *rollup, *ttl, *incr;
     size_t stream_len, last_seq_len, last_subj_len, filter_len, last_id_len, rollup_len, ttl_len;
-    bool schedule, batch, incr; /* any header of schedules */
+    size_t incr_len;
+    bool schedule, batch; /* any header of schedules */
 };
 
 static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struct found *f) {
@@ -97,6 +98,7 @@ static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struc
         {"Nats-Expected-Last-Msg-Id", &f->last_id, &f->last_id_len},
         {"Nats-Rollup", &f->rollup, &f->rollup_len},
         {"Nats-TTL", &f->ttl, &f->ttl_len},
+        {"Nats-Incr", &f->incr, &f->incr_len},
     };
     const char *key, *value;
     size_t pos = 0, klen, vlen;
@@ -113,7 +115,6 @@ static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struc
         }
         f->schedule |= klen >= 13 && memcmp(key, "Nats-Schedule", 13) == 0;
         f->batch |= klen == 13 && memcmp(key, "Nats-Batch-Id", 13) == 0;
-        f->incr |= klen == 9 && memcmp(key, "Nats-Incr", 9) == 0;
     }
 }
 
@@ -221,8 +222,14 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
 
     *v = (struct js_verdict){0};
     find_headers(m, v, &f);
-    if (f.batch || f.incr)
+    if (f.batch)
         return JS_ERR_UNSUPPORTED;
+    /* A counter looks at nothing else. */
+    if (c->allow_msg_counter && (f.incr_len == 0 || f.stream_len || f.last_seq_len ||
+                                 f.last_subj_len || f.last_id_len || f.rollup_len))
+        return JS_ERR_BAD_HEADER;
+    if (!c->allow_msg_counter && f.incr_len)
+        return JS_ERR_NOT_PERMITTED;
     int r = f.schedule ? js_sched_check(s, m, &v->schedule) : 0;
     if (r == 0)
         r = check_expected(s, m, &f);
@@ -247,6 +254,8 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
         if (f.rollup_len && !is_word(f.rollup, f.rollup_len, "sub"))
             r = JS_ERR_BAD_HEADER;
     }
+    if (r == 0 && c->allow_msg_counter)
+        r = js_counter_check(s, m, f.incr, f.incr_len, &v->count);
     if (r < 0)
         return r;
     bool longer = js_ttl_raise(s, &v->ttl);
@@ -269,14 +278,16 @@ int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_ne
         }
         if (s->config.duplicate_window > 0)
             r = js_dedup_add(s, v->id, v->id_len, m->ret_seq, m->ret_time);
+        /* Whatever cannot be noted is found in the message when it is asked for. */
+        if (r < 0)
+            js_dedup_free(s);
     }
-    if (r == 0 && v->ttl && s->config.allow_msg_ttl) {
+    if (v->ttl && s->config.allow_msg_ttl) {
         w->block->ttls++;
         if (v->ttl > 0)
-            r = js_ttl_add(s, m->ret_seq, js_ttl_end(m->ret_time, v->ttl));
+            (void)js_ttl_add(s, m->ret_seq, js_ttl_end(m->ret_time, v->ttl));
     }
-    if (r == 0 && s->config.allow_msg_schedules)
-        r = js_sched_note(s, w->block, m, &over);
+    r = s->config.allow_msg_schedules ? js_sched_note(s, w->block, m, &over) : 0;
     if (r == 0 && v->rollup) {
         /* All but the message itself. */
         bool all = v->rollup == 'a';

@@ -19,8 +19,9 @@ struct js_verdict {
     char rollup; /* 's'ubject, 'a'll, 0 */
     bool duplicate;
     bool schedule;
-    struct js_buf own; /* headers to store instead, if it holds any; js_verdict_done() */
-    js_seq_t first;    /* of a duplicate */
+    /* Headers and payload to store instead, if they hold any; js_verdict_done() */
+    struct js_buf own, count;
+    js_seq_t first; /* of a duplicate */
     js_time_t first_time;
 };
 
@@ -30,6 +31,8 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
 static inline void js_verdict_done(struct js_verdict *v) {
     if (v->own.data)
         js_buf_done(&v->own);
+    if (v->count.data)
+        js_buf_done(&v->count);
 }
 /* After it was put: m->ret_seq, m->ret_time are set. */
 int js_rules_stored(struct js_stream *s, struct js_writer *w, const struct js_new_msg *m,
@@ -62,6 +65,13 @@ void js_dedup_free(struct js_stream *s);
 /* Nats-Msg-Id of the newest message; *ret_len 0: none. Valid until the next store. */
 int js_dedup_last(struct js_stream *s, const char **ret_id, size_t *ret_len);
 
+/* ---- counter.c ---------------------------------------------------------------------------------
+ */
+
+/* In a stream of counters: the payload that a message with this increment gets. */
+int js_counter_check(struct js_stream *s, const struct js_new_msg *m, const char *incr, size_t len,
+                     struct js_buf *ret);
+
 /* ---- ttl.c -------------------------------------------------------------------------------------
  */
 
@@ -89,7 +99,8 @@ bool js_ttl_doubtful(const struct js_stream *s);
 void js_ttl_drop(struct js_stream *s);
 /* When a message is to leave by its headers; 0 = never, INT64_MAX = beyond all times. */
 js_time_t js_ttl_of(const struct js_msg *msg);
-/* True once after headers were read that thw.db did not cover: writing it spares that the next time. */
+/* True once after headers were read that thw.db did not cover: writing it spares that the next
+ * time. */
 bool js_ttl_was_late(struct js_stream *s);
 /* Writes thw.db (beside index.db). */
 int js_ttl_write(struct js_stream *s);

@@ -164,7 +164,14 @@ int js_ttl_load(struct js_stream *s) {
 }
 
 int js_ttl_add(struct js_stream *s, js_seq_t seq, js_time_t expires) {
-    return s->ttl ? push(s, s->ttl, seq, expires) : 0;
+    int r = s->ttl ? push(s, s->ttl, seq, expires) : 0;
+
+    if (r < 0) {
+        /* It is made anew, with this one, when something may be due. */
+        js_ttl_free(s);
+        s->expire_next = 0;
+    }
+    return r;
 }
 
 js_time_t js_ttl_soonest(const struct js_stream *s) {

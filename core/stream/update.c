@@ -45,6 +45,8 @@ static int check_change(const struct js_stream *s, const struct js_stream_config
         return REFUSE(why, size, "allow_msg_ttl cannot be taken back");
     if (o->allow_msg_schedules && !n->allow_msg_schedules)
         return REFUSE(why, size, "allow_msg_schedules cannot be taken back");
+    if (o->allow_msg_counter != n->allow_msg_counter)
+        return REFUSE(why, size, "allow_msg_counter cannot be changed");
     if (o->persist_async != n->persist_async)
         return REFUSE(why, size, "persist_mode cannot be changed");
     return 0;

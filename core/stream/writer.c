@@ -46,8 +46,6 @@ static const char *not_writable(const struct js_stream *s) {
         return "mirrors and streams with sources are fed by a server";
     if (c->has_transform)
         return "subject transforms (\"subject_transform\") are not built yet";
-    if (c->allow_msg_counter)
-        return "counters (\"allow_msg_counter\") are not built yet";
     if (c->allow_atomic)
         return "atomic batches (\"allow_atomic\") are not built yet";
     return NULL;

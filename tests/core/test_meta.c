@@ -316,7 +316,11 @@ static void what_a_server_would_refuse_is_refused_with_the_field_s_name(void **s
         {"{\"mirror\":{\"name\":\"x\"}}", "mirror", JS_ERR_UNSUPPORTED},
         {"{\"sources\":[{}]}", "sources", JS_ERR_UNSUPPORTED},
         {"{\"subject_transform\":{\"src\":\"a\"}}", "subject_transform", JS_ERR_UNSUPPORTED},
-        {"{\"allow_msg_counter\":true}", "allow_msg_counter", JS_ERR_UNSUPPORTED},
+        {"{\"allow_atomic\":true}", "allow_atomic", JS_ERR_UNSUPPORTED},
+        {"{\"allow_msg_counter\":true,\"discard\":\"new\"}", "discard", JS_ERR_INVAL},
+        {"{\"allow_msg_counter\":true,\"allow_msg_ttl\":true}", "allow_msg_ttl", JS_ERR_INVAL},
+        {"{\"allow_msg_counter\":true,\"allow_msg_schedules\":true}", "schedules", JS_ERR_INVAL},
+        {"{\"allow_msg_counter\":true,\"retention\":\"workqueue\"}", "limits", JS_ERR_INVAL},
     };
     char text[2048], why[256];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -119,8 +119,9 @@ PORTED(what_could_not_expire_expires_later) {
     const struct rd_fault full = {
         .calls = RD_WRITES, .kind = RD_FAIL, .err = ENOSPC, .countdown = 1, .sticky = true};
     const struct rd_fault none = {0};
-    const char *const configs[] = {ALLOW, ALLOW ",\"max_age\":1000000000,\"subject_delete_marker_ttl\":"
-                                                "1000000000,\"allow_rollup_hdrs\":true"};
+    const char *const configs[] = {ALLOW,
+                                   ALLOW ",\"max_age\":1000000000,\"subject_delete_marker_ttl\":"
+                                         "1000000000,\"allow_rollup_hdrs\":true"};
 
     for (size_t i = 0; i < 2; i++) {
         pt_open(p, configs[i], 0);
@@ -139,6 +140,23 @@ PORTED(what_could_not_expire_expires_later) {
         te_advance(&p->te, 2 * TE_SECOND);
         pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
         assert_int_not_equal(pt_load(p, 1), 0);
+        pt_begin_anew(p);
+    }
+}
+
+/* Not ported: no memory to note when a message is due, or which id it has. */
+PORTED(what_could_not_be_noted_expires_all_the_same) {
+    for (long n = 1; n < 12; n++) {
+        pt_open(p, ALLOW, 0);
+        pt_store(p, "test", "x");
+        pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
+        te_fail_alloc(&p->te, n, false);
+        int r = js_stream_store_msg(p->stream, "test", 4, (const uint8_t *)TTL_1, sizeof TTL_1 - 1,
+                                    NULL, 0, NULL, NULL);
+        te_fail_alloc(&p->te, 0, false);
+        te_advance(&p->te, 3 * TE_SECOND);
+        pt_must(p, js_store_run_due(p->store, atomic_load(&p->te.now)), "run_due");
+        PT_STATE(p, 1, 1, r < 0 ? 1 : 2);
         pt_begin_anew(p);
     }
 }
@@ -219,6 +237,7 @@ int main(void) {
         cmocka_unit_test(test_store_update_config_ttl_state),
         cmocka_unit_test(test_jet_stream_message_ttl_not_expiring),
         cmocka_unit_test(what_could_not_expire_expires_later),
+        cmocka_unit_test(what_could_not_be_noted_expires_all_the_same),
         cmocka_unit_test(test_file_store_subject_delete_markers),
         cmocka_unit_test(test_file_store_message_schedule),
         cmocka_unit_test(test_file_store_message_schedule_recovered),

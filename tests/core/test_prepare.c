@@ -72,6 +72,27 @@ static void spoil(struct pt *p, const char *name, long at) {
     pt_put_back(p, name, &k);
 }
 
+/* Of a removed message the index remembers no lengths: its record is copied as it is. */
+PORTED(records_of_removed_messages_survive_mending) {
+    pt_open(p, "", 0);
+    pt_store(p, "foo", "some text");
+    pt_store_hdr(p, "foo", "NATS/1.0\r\nA: b\r\n\r\n", "some text");
+    pt_store(p, "foo", "some text");
+    pt_remove(p, 2);
+    pt_close(p);
+    struct pt_kept index = pt_keep_file(p, "msgs/index.db");
+    pt_reopen(p);
+    pt_store(p, "foo", "some text");
+    pt_close(p);
+    cut(p, "msgs/1.blk", pt_file_size(p, "msgs/1.blk") - 5);
+    pt_put_back(p, "msgs/index.db", &index);
+    pt_reopen(p);
+    pt_store(p, "foo", "more");
+    pt_restart_scanned(p);
+    assert_int_equal(js_stream_health(p->stream), JS_HEALTH_OK);
+    PT_STATE(p, 3, 1, 4);
+}
+
 /* Damaged while the stream is in use: what is made of its good records does not take the file's
  * place unless it is kept. */
 PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
@@ -100,6 +121,40 @@ PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
         assert_true(st.msgs < 48 && st.msgs > 20 && st.last_seq == 61);
         pt_same_everywhere(p);
         pt_begin_anew(p);
+    }
+}
+
+/* Limits and duplicates ask for blocks that index.db had spared, and one of them is not what it
+ * was. */
+PORTED(storing_meets_damage_that_nobody_has_seen) {
+    static const char *const configs[] = {
+        "\"max_msgs\":100",
+        "\"max_msgs_per_subject\":100",
+        "\"max_msgs_per_subject\":100,\"discard\":\"new\",\"max_msgs\":100",
+        "\"max_bytes\":7700",
+        "\"duplicate_window\":60000000000",
+    };
+
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        for (int odd = 0; odd < 2; odd++) {
+            pt_open(p, configs[i], 1000);
+            for (int k = 0; k < 100; k++) {
+                char hdr[60];
+                snprintf(hdr, sizeof hdr, "NATS/1.0\r\nNats-Msg-Id: %04d\r\n\r\n", k);
+                pt_store_hdr(p, "foo", hdr, "some text");
+            }
+            pt_close(p);
+            /* What the message is about which it is asked, or another one. */
+            spoil(p, "msgs/1.blk", odd ? 50 : pt_file_size(p, "msgs/1.blk") - 20);
+            pt_reopen(p);
+            js_seq_t seq = pt_store_hdr(p, "foo", "NATS/1.0\r\nNats-Msg-Id: new\r\n\r\n", "more");
+            assert_int_equal(seq, 101);
+            seq = pt_store_hdr(p, "foo", "NATS/1.0\r\nNats-Msg-Id: newer\r\n\r\n", "more");
+            assert_int_equal(seq, 102);
+            assert_true(pt_state(p).msgs <= 101 && pt_state(p).msgs > 80);
+            pt_same_everywhere(p);
+            pt_begin_anew(p);
+        }
     }
 }
 
@@ -326,7 +381,9 @@ PORTED(an_empty_block_file_at_the_end_costs_nothing) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_of_removed_messages_survive_mending),
         cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
+        cmocka_unit_test(storing_meets_damage_that_nobody_has_seen),
         cmocka_unit_test(compacting_over_damage_that_nobody_has_seen),
         cmocka_unit_test(a_torn_end_is_kept_and_the_rest_goes_on),
         cmocka_unit_test(a_damaged_block_is_kept_whole),

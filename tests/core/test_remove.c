@@ -118,6 +118,30 @@ PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
     pt_same_everywhere(p);
 }
 
+/* The records of the stream go, and then there is no room to say that its sequences go on
+ * elsewhere. */
+PORTED(a_compact_beyond_the_end_that_fails_leaves_the_end) {
+    const struct rd_fault full = {
+        .calls = RD_WRITES, .kind = RD_FAIL, .err = ENOSPC, .countdown = 2, .sticky = true};
+    const struct rd_fault none = {0};
+
+    for (int without = 0; without < 2; without++) {
+        pt_open(p, "", 0);
+        fill(p, 3);
+        rd_set_fault(p->disk, &full);
+        assert_true(js_stream_compact(p->stream, 100, NULL) < 0);
+        rd_set_fault(p->disk, &none);
+        PT_STATE(p, 0, 4, 3);
+        if (without)
+            pt_restart_without_index(p);
+        PT_STATE(p, 0, 4, 3);
+        pt_must(p, js_stream_compact(p->stream, 100, NULL), "compact");
+        PT_STATE(p, 0, 100, 99);
+        pt_same_everywhere(p);
+        pt_begin_anew(p);
+    }
+}
+
 /* What the stream is after a power failure before one of the calls since rd_record(). */
 static struct js_stream_state crashed(struct pt *p, size_t at, enum rd_loss loss) {
     struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
@@ -131,7 +155,8 @@ static struct js_stream_state crashed(struct pt *p, size_t at, enum rd_loss loss
     return st;
 }
 
-/* What a rewrite drops, because later records say more, must not go before these are on the disk. */
+/* What a rewrite drops, because later records say more, must not go before these are on the disk.
+ */
 PORTED(a_rewrite_does_not_take_the_end_of_the_sequences) {
     p->sync = JS_SYNC_CLOSE;
     pt_open(p, "", 160);
@@ -239,6 +264,7 @@ int main(void) {
         cmocka_unit_test(a_list_that_another_replica_deleted_goes),
         cmocka_unit_test(what_was_removed_at_the_head_stays_removed),
         cmocka_unit_test(a_compact_whose_rewrite_fails_changes_nothing),
+        cmocka_unit_test(a_compact_beyond_the_end_that_fails_leaves_the_end),
         cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),

@@ -17,7 +17,8 @@
 
 #include "tests/crash/crash.h"
 
-#define MAX_TRIES 40 /* a fault and a script: so many of the calls, evenly */
+#define MAX_TRIES 40 /* a fault and a script: so many of the calls, evenly; FAULT_TRIES=N */
+#define SEED      99 /* of the scripts; FAULT_SEED=N */
 
 struct fault {
     const char *name;
@@ -203,8 +204,8 @@ static void after_doubt(struct run *run) {
     /* Only index.db knew what limits took out; if it could not be read, that is back. */
     bool healthy = run->step.text[0] == 'c' && run->sc.limited;
     /* Nothing expires either from a stream whose metadata could not be read. */
-    bool kept = strcmp(run->step.text, "wait") == 0 &&
-                js_stream_writable(run->sc.stream, NULL, 0) != 1;
+    bool kept =
+        strcmp(run->step.text, "wait") == 0 && js_stream_writable(run->sc.stream, NULL, 0) != 1;
     if (!kept && (run->step.text[0] != 'c' ||
                   (!healthy && js_stream_health(run->sc.stream) == JS_HEALTH_OK)))
         WRONG(run, "succeeded, but: %s",
@@ -261,6 +262,12 @@ static bool run_step(struct run *run, size_t i) {
     return true;
 }
 
+static unsigned long number(const char *name, unsigned long otherwise) {
+    const char *text = getenv(name);
+
+    return text ? strtoul(text, NULL, 10) : otherwise;
+}
+
 /* Runs the script with the n-th call failing (0: none). Returns how many calls there were. */
 static long run_script(struct run *run, long n) {
     struct script *sc = &run->sc;
@@ -268,7 +275,7 @@ static long run_script(struct run *run, long n) {
 
     run->n = n;
     run->step = (struct step){.text = "begin"};
-    if (script_begin(sc, run->theme, 99) < 0)
+    if (script_begin(sc, run->theme, number("FAULT_SEED", SEED)) < 0)
         WRONG(run, "%s", sc->why);
     sc->te.tick = 0;
     arm(run, n);
@@ -303,7 +310,8 @@ static void every_call_fails(const struct fault *fault) {
         if (only && strcmp(only, themes[t].name) != 0)
             continue;
         struct run ideal = {.theme = &themes[t], .fault = fault};
-        long count = run_script(&ideal, 0), step = count / MAX_TRIES + 1;
+        long count = run_script(&ideal, 0),
+             step = count / (long)number("FAULT_TRIES", MAX_TRIES) + 1;
         assert_true(count > 0);
         for (long n = 1; n <= count; n += step) {
             struct run run = {.theme = &themes[t],
@@ -360,7 +368,7 @@ int main(void) {
         cmocka_unit_test(failing_allocations),
         cmocka_unit_test(failing_allocations_for_good),
     };
-    /* By hand: FAULT=access_denied FAULT_THEME=purge */
+    /* By hand: FAULT=access_denied FAULT_THEME=purge FAULT_SEED=7 FAULT_TRIES=1000 */
     cmocka_set_test_filter(getenv("FAULT"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,8 @@ int snap_take(struct js_stream *s, struct snap *ret, char *why) {
         return r;
     }
     js_stream_get_state(s, &st);
-    ret->first = st.first_seq;
+    /* Of a stream that never held anything no file tells that it was purged. */
+    ret->first = st.last_seq ? st.first_seq : 0;
     ret->last = st.last_seq;
     ret->last_time = st.last_time;
     ret->bytes = st.bytes;

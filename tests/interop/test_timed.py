@@ -182,8 +182,7 @@ def servers_in_ours(jetfs, binary):
 
 
 # What is read, but not written: the field that the refusal names, and one message.
-NOT_WRITTEN = {"allow_msg_counter": ({"allow_msg_counter": True}, header(Incr="5"), b'{"val":"5"}'),
-               "allow_atomic": ({"allow_atomic": True}, header(Batch_Id="b", Batch_Sequence=1,
+NOT_WRITTEN = {"allow_atomic": ({"allow_atomic": True}, header(Batch_Id="b", Batch_Sequence=1,
                                                                Batch_Commit=1), b"one"),
                "subject_transform": ({"subject_transform": {"src": "n.>", "dest": "moved.>"}}, b"",
                                      b"one")}
@@ -197,7 +196,7 @@ def not_written(jetfs, binary):
             with Server(binary, store) as server, server.client() as client:
                 client.create_stream(dict(config, name="N", subjects=["n.>"], storage="file",
                                           num_replicas=1))
-                client.js_publish("n.a", b"" if "counter" in field else data, head)
+                client.js_publish("n.a", data, head)
                 want = from_server(client, "N")
             equal([m["data"] for m in want], [data], "what is there")
             compare_messages(from_jetfs(jetfs, store, "N"), want, "jetfs' messages")
@@ -214,10 +213,34 @@ def not_written(jetfs, binary):
             compare_messages(from_jetfs(jetfs, store, "N"), want, "jetfs' messages afterwards")
 
 
+def counted(jetfs, binary):
+    """A counter that a server began, we went on with, and the server again."""
+    with tempfile.TemporaryDirectory(prefix="jetfs-timed.") as tmp:
+        store = os.path.join(tmp, "store")
+        path = os.path.join(tmp, "config")
+        with open(path, "w", encoding="ascii") as file:
+            json.dump({"subjects": ["c.>"], "allow_msg_counter": True}, file)
+        jetfs.need("stream", "add", store + ":OURS", "--config", path)
+        jetfs.need("pub", store + ":OURS", "c.a", "-H", "Nats-Incr:40")
+        with Server(binary, store) as server, server.client() as client:
+            client.create_stream({"name": "N", "subjects": ["n.>"], "storage": "file",
+                                  "num_replicas": 1, "allow_msg_counter": True})
+            client.js_publish("n.a", b"", header(Incr=5))
+            client.js_publish("c.a", b"", header(Incr=2))
+            equal(from_server(client, "OURS")[-1]["data"], b'{"val":"42"}', "ours")
+            equal(server.complaints(), [], "warnings")
+        jetfs.need("pub", store + ":N", "n.a", "-H", "Nats-Incr:-7")
+        with Server(binary, store) as server, server.client() as client:
+            client.js_publish("n.a", b"", header(Incr=100))
+            equal([m["data"] for m in from_server(client, "N")],
+                  [b'{"val":"5"}', b'{"val":"-2"}', b'{"val":"98"}'], "the server's")
+
+
 def run_timed(tap, jetfs, peers, missing):
     if VERSION not in peers:
         return
     tap.run("what jetfs cannot write is only read", not_written, jetfs, peers[VERSION])
+    tap.run("counters go on", counted, jetfs, peers[VERSION])
     if missing:
         tap.skip("TTLs and schedules of a mount", missing)
         return
