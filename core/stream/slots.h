@@ -12,8 +12,8 @@
  * A chain may have gaps: next 0 on a message that is not its subject's newest means that nobody has
  * looked yet (blocks were out of memory when it was built), and a search finds the way.
  *
- * Bare slots have neither subject ids nor chains: they lead from a sequence to its bytes, and are made
- * in a fraction of the time.
+ * Bare slots have neither subject ids nor chains: they lead from a sequence to its bytes, and no
+ * subject has to be looked up to make them.
  */
 #ifndef JS_SLOTS_H
 #define JS_SLOTS_H

@@ -130,6 +130,8 @@ into spool/ of a mount with sync=os, median of 5.
 | prev, the same | 229 ms | 157 ms | 1.46x |
 | iter, the same | 216 ms | 149 ms | 1.45x |
 | random, 100k subjects: just opened (11 runs) | 1.05 µs | 0.85 µs | 1.24x |
+| random, 100k subjects: again (the fastest of 11: 239 and 249 ns) | 256 ns | 301 ns | 0.85x |
+| random, 1 subject: just opened (the fastest of 7: 757 and 712 ns) | 782 ns | 849 ns | 0.92x |
 | a file written into spool/ | 336 µs | 243 µs | 1.38x |
 
 The first load of a block that index.db spared the opening stays above 20 µs: index.db does not tell where records
