@@ -260,6 +260,9 @@ PORTED(test_file_store_remove_msg_block_first) {
 }
 
 PORTED(test_file_store_remove_msg_block_last) {
+    /* The key of a block goes with it. */
+    if (!pt_is_plain(p))
+        return;
     pt_open(p, "", 0);
     pt_store(p, "test", "");
     js_time_t time = pt_state(p).last_time;

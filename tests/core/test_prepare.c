@@ -133,7 +133,7 @@ PORTED(damage_that_nobody_has_seen_is_not_compacted_away) {
         struct pt_kept damaged = pt_keep_file(p, "msgs/1.blk");
         pt_must(p, js_stream_compact_blocks(p->stream, NULL), "compact_blocks");
         pt_store(p, "foo", "more");
-        expect_kept(p, 1);
+        expect_kept_blocks(p, 1);
         struct pt_kept kept = pt_keep_file(p, kept_name(p, "1.blk"));
         assert_int_equal(kept.len, damaged.len);
         assert_memory_equal(kept.data, damaged.data, (size_t)kept.len);
@@ -194,7 +194,9 @@ PORTED(storing_meets_damage_that_nobody_has_seen) {
             assert_int_equal(seq, 101);
             seq = pt_store_hdr(p, "foo", "NATS/1.0\r\nNats-Msg-Id: newer\r\n\r\n", "more");
             assert_int_equal(seq, 102);
-            assert_true(pt_state(p).msgs <= 101 && pt_state(p).msgs > 80);
+            /* In a compressed block the byte may be one that costs nothing. */
+            uint64_t most = strcmp(p->perm->compression, "none") == 0 ? 101 : 102;
+            assert_true(pt_state(p).msgs <= most && pt_state(p).msgs > 80);
             pt_same_everywhere(p);
             pt_begin_anew(p);
         }
@@ -212,7 +214,7 @@ PORTED(compacting_over_damage_that_nobody_has_seen) {
     pt_reopen(p);
     pt_compact(p, 90);
     PT_STATE(p, 11, 90, 100);
-    expect_kept(p, 2);
+    expect_kept_blocks(p, 2);
     pt_same_everywhere(p);
 }
 
