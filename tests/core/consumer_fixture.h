@@ -53,6 +53,7 @@ static inline void fx_open(struct fixture *f) {
 
 /* A new store with the stream S of subjects s.>; retention NULL: limits. */
 static inline void fx_begin(struct fixture *f, const char *retention, enum js_sync_mode sync) {
+    bool lz4 = fx_compression && strcmp(fx_compression, "lz4") == 0;
     char config[400];
 
     *f = (struct fixture){.sync = sync};
@@ -61,8 +62,12 @@ static inline void fx_begin(struct fixture *f, const char *retention, enum js_sy
     fx_open(f);
     snprintf(config, sizeof config,
              "{\"subjects\":[\"s.>\"],\"retention\":\"%s\",\"compression\":\"%s\"}",
-             retention ? retention : "limits", fx_compression ? fx_compression : "none");
+             retention ? retention : "limits", fx_compression && !lz4 ? fx_compression : "none");
     assert_int_equal(js_store_create_stream(f->store, "$G", "S", config, f->why, sizeof f->why), 0);
+    /* One with LZ4 blocks is made without, and moves. */
+    if (lz4)
+        assert_int_equal(
+            js_store_recompress(f->store, "$G", "S", "lz4", NULL, f->why, sizeof f->why), 0);
     assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->stream), 0);
 }
 

@@ -293,7 +293,9 @@ static void sealed(void **s) {
     for (size_t i = 0; i < 2; i++) {
         char path[200];
         uint8_t *data;
-        snprintf(path, sizeof path, OBS "c/%s", files[i]);
+        bool lz4 = fx_compression && strcmp(fx_compression, "lz4") == 0;
+        snprintf(path, sizeof path, "/s/jetstream/$G/%s/S/obs/c/%s", lz4 ? "jetfs" : "streams",
+                 files[i]);
         long len = rd_get(f.disk, path, &data);
         assert_true(len > 4);
         if (fx_cipher)
@@ -314,12 +316,12 @@ int main(void) {
         cmocka_unit_test(looks_at_the_state),    cmocka_unit_test(sealed),
     };
     static const char *const ciphers[] = {NULL, "chacha", "aes"};
-    static const char *const compressions[] = {"none", "s2"};
+    static const char *const compressions[] = {"none", "s2", "lz4"};
     int failed = 0;
 
-    for (int i = 0; i < 6; i++) {
-        fx_cipher = ciphers[i / 2];
-        fx_compression = compressions[i % 2];
+    for (int i = 0; i < 9; i++) {
+        fx_cipher = ciphers[i / 3];
+        fx_compression = compressions[i % 3];
         failed += cmocka_run_group_tests(tests, NULL, NULL);
     }
     return failed;
