@@ -121,7 +121,7 @@ static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, stru
         /* A sparse filter reads records, a dense one whole blocks. */
         bool whole = iter->matcher.all || seq == from || from + 64 > seq;
         r = js_stream_slot_msg(s, at, whole, &msg);
-        if (r < 0) {
+        if (r != 0) {
             if (r == JS_ERR_BAD_MSG)
                 *ret_msg = (struct js_msg){.seq = seq};
             return r;

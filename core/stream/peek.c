@@ -139,6 +139,13 @@ static int list_block(struct js_stream *s, const struct js_block *b, uint32_t si
     return r;
 }
 
+/* No checksum covers where a subject ends: it must be one that index.db lists. */
+static bool is_listed(const struct js_stream *s, const struct js_record *rec) {
+    uint32_t sid = js_subjects_find(&s->subjects, (const char *)rec->subject, rec->subject_len);
+
+    return sid != JS_NO_ID && s->subjects.lines[sid].count != 0;
+}
+
 /* The message that was found, proved by its checksum. line NULL: of any subject. */
 static int load(struct js_stream *s, struct js_block *b, const struct js_subject_line *line,
                 const struct js_peeked *found, struct js_msg *ret_msg) {
@@ -151,6 +158,7 @@ static int load(struct js_stream *s, struct js_block *b, const struct js_subject
     if (r < 0)
         return js_is_shortage(r) ? r : JS_NEED_SCAN;
     if (!js_record_parse(p, found->len, &rec) || rec.len != found->len || rec.seq != found->seq ||
+        (!line && !is_listed(s, &rec)) ||
         (line && (rec.subject_len != line->len ||
                   memcmp(rec.subject, js_subject_name(line), line->len) != 0)) ||
         !js_record_verify(&rec, &b->hash_key, p) || js_scan_fix_header(&rec, false)) {

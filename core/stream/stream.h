@@ -325,7 +325,8 @@ int js_stream_plain_part(struct js_stream *stream, struct js_block *block, uint6
  * few of those (or if asked) the whole block is read. One reference in *ret_entry. lock held. */
 int js_stream_slot_bytes(struct js_stream *stream, const struct js_place *at, size_t len,
                          bool whole_block, struct js_cached **ret_entry, const uint8_t **ret_at);
-/* The message in a slot; hash verified. One reference in ret_msg->owner. lock held. */
+/* The message in a slot; hash verified. One reference in ret_msg->owner. JS_NEED_SCAN: its subject is not what
+ * index.db lists (bare slots alone). lock held. */
 int js_stream_slot_msg(struct js_stream *stream, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg);
 /* The same from a cached block that the caller holds (no reference is taken; ret_msg borrows it).
