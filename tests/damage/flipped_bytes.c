@@ -184,6 +184,22 @@ struct outcome {
     size_t extra;    /* served, though they had been removed */
 };
 
+/* Single messages by their sequence, of a stream that nobody has read yet: those of the block, newest
+ * first. */
+static size_t altered_alone(struct js_stream *stream, const struct stored *list, size_t count,
+                            uint32_t block) {
+    size_t altered = 0;
+
+    for (size_t i = count; i-- > 0;) {
+        struct js_msg msg;
+        if (list[i].block != block || js_stream_load_msg(stream, list[i].seq, &msg) != 0)
+            continue;
+        altered += !equal_msg(&list[i], &msg) && !shifted_msg(&list[i], &msg);
+        js_msg_release(&msg);
+    }
+    return altered;
+}
+
 static struct outcome compare(struct js_stream *stream, const struct stored *list, size_t count,
                               uint32_t block) {
     struct outcome outcome = {0};
@@ -286,7 +302,9 @@ static unsigned run_kind(const struct js_env *env, const struct kind *kind, cons
         struct outcome outcome = {0};
 
         if (open_stream(env, kind, path, &store, &stream)) {
+            size_t altered = i % 2 ? altered_alone(stream, list, msgs, block) : 0;
             outcome = compare(stream, list, msgs, block);
+            outcome.altered += altered;
             js_stream_unref(stream);
             js_store_close(store);
         }
