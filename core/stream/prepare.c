@@ -103,7 +103,7 @@ static int mend_blocks(struct js_stream *s, bool *ret_mended) {
 static int settle_lost(struct js_stream *s) {
     uint64_t lost = s->lost;
 
-    for (size_t i = 0; i < s->num_blocks && s->lost; i++) {
+    for (size_t i = 0; i < s->num_blocks; i++) {
         struct js_block *b = s->blocks[i];
         if (b->unreadable || !b->slots)
             continue;
