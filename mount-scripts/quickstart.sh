@@ -10,6 +10,17 @@
 #   DIR    where to mount (default: build/demo/mount, made if missing)
 set -euo pipefail
 
+case "${1:-}" in
+-h | --help)
+    sed -n '4,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+    exit 0
+    ;;
+-*)
+    echo "quickstart.sh: no option $1 (quickstart.sh --help tells what there is)" >&2
+    exit 2
+    ;;
+esac
+
 root=$(dirname -- "$(dirname -- "$(realpath -- "$0")")")
 store=$(realpath -m -- "${1:-$root/build/demo/store}")
 dir=$(realpath -m -- "${2:-$root/build/demo/mount}")
