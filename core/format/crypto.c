@@ -22,6 +22,12 @@ size_t js_cipher_nonce_size(enum js_cipher cipher) {
     return cipher == JS_CIPHER_CHACHA ? 24 : 16;
 }
 
+void js_crypto_init(void) {
+    /* If it fails the slow way is as right, and randomness does not come from there. */
+    if (sodium_init() < 0)
+        return;
+}
+
 void js_wipe(void *p, size_t len) {
     sodium_memzero(p, len);
 }

@@ -44,6 +44,10 @@ int js_seal(const struct js_env *env, enum js_cipher cipher, const uint8_t seed[
 /* XORs the block key stream of file offset off.. over len bytes, in place (from any offset). */
 int js_block_xor(const struct js_block_key *key, uint64_t off, uint8_t *p, size_t len);
 
+/* Lets libsodium look at the processor: until then it uses what runs everywhere, which is several times as
+ * slow. May be called often and from any thread. */
+void js_crypto_init(void);
+
 /* Overwrites key material so that the compiler keeps it. */
 void js_wipe(void *p, size_t len);
 

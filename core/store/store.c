@@ -25,6 +25,8 @@ int js_store_open(const struct js_env *env, const char *source,
     if (options)
         s->options = *options;
     s->options.account = NULL;
+    if (s->options.key)
+        js_crypto_init();
     pthread_mutex_init(&s->mu, NULL);
     pthread_cond_init(&s->opened, NULL);
     js_cache_init(&s->cache, env,
