@@ -185,6 +185,12 @@ JS_API int js_store_restore(struct js_store *store, const char *account, const c
  * consumers. next_deadline: wall clock time or 0 = none. */
 JS_API js_time_t js_store_next_deadline(struct js_store *store);
 JS_API int js_store_run_due(struct js_store *store, js_time_t now);
+/* The same by a thread of the store's own until it is closed, for programs without a loop to do it in. A
+ * second call changes nothing. READ_ONLY, NOMEM. */
+JS_API int js_store_run_in_background(struct js_store *store);
+/* The first error that this thread met, or 0; js_store_close returns it, too. After a failed sync the stream
+ * refuses writes besides. */
+JS_API int js_store_background_error(struct js_store *store);
 
 /*
  * Tells about changes, after they happened, outside all locks: appended messages first..first+n-1

@@ -29,6 +29,7 @@ int js_store_open(const struct js_env *env, const char *source,
         js_crypto_init();
     pthread_mutex_init(&s->mu, NULL);
     pthread_cond_init(&s->opened, NULL);
+    js_background_init(&s->background);
     js_cache_init(&s->cache, env,
                   s->options.cache_bytes ? s->options.cache_bytes : DEFAULT_CACHE);
     s->cache.keep_walked = s->options.flags & JS_OPEN_KEEP;
@@ -48,10 +49,9 @@ int js_store_open(const struct js_env *env, const char *source,
 }
 
 int js_store_close(struct js_store *store) {
-    int r = 0;
-
     if (!store)
         return 0;
+    int r = js_background_done(&store->background);
     while (store->streams) {
         struct js_open_stream *o = store->streams;
         store->streams = o->next;

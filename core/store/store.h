@@ -16,6 +16,15 @@ struct js_open_stream {
     char *name;
 };
 
+/* The thread of js_store_run_in_background. */
+struct js_background {
+    pthread_t thread;
+    pthread_mutex_t mu; /* guards the rest; never taken together with another one */
+    pthread_cond_t stopped;
+    bool running, stop;
+    int error; /* the first */
+};
+
 struct js_store {
     const struct js_env *env;
     struct js_store_options options;
@@ -30,6 +39,7 @@ struct js_store {
     /* guarded by mu: */
     struct js_open_stream *streams;
     uint64_t next_identity;
+    struct js_background background;
 };
 
 /* ---- discover.c -------------------------------------------------------------------------------- */
@@ -49,6 +59,12 @@ int js_store_open_streams_dir(struct js_store *store, const char *account, int *
 
 /* Finishes and forgets an open stream (its directory is about to go). First error. */
 int js_store_drop_stream(struct js_store *store, const char *account, const char *name);
+
+/* ---- background.c ------------------------------------------------------------------------------- */
+
+void js_background_init(struct js_background *bg);
+/* Ends the thread, if there is one. Its first error. */
+int js_background_done(struct js_background *bg);
 
 /* ---- create.c ----------------------------------------------------------------------------------- */
 
