@@ -70,6 +70,12 @@ int js_file_slurp(const struct js_env *env, int dirfd, const char *name, uint64_
     return r;
 }
 
+int js_file_unlink(const struct js_env *env, int dirfd, const char *name) {
+    int r = env->io->unlink(env->io->ctx, dirfd, name);
+
+    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
+}
+
 int js_file_replace(const struct js_env *env, int dirfd, const char *name, const void *data,
                     size_t len, bool sync) {
     char tmp[300];

@@ -20,6 +20,8 @@ int js_file_write(const struct js_env *env, int fd, const void *buf, size_t len,
  * NOT_REGULAR, ... */
 int js_file_slurp(const struct js_env *env, int dirfd, const char *name, uint64_t max,
                   struct js_buf *out);
+/* Unlinks a name; that it is not there is no error. */
+int js_file_unlink(const struct js_env *env, int dirfd, const char *name);
 /* Replaces or creates name below dirfd: writes "<name>.tmp", syncs it if sync, renames. The
  * directory is not synced. */
 int js_file_replace(const struct js_env *env, int dirfd, const char *name, const void *data,

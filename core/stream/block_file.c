@@ -330,7 +330,7 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = js_block_encode(s, &rw.plain, how->compression, key, &out);
     /* An index from before what is dead now was removed would take it for lost. */
     if (r == 0 && how->drop_dead && s->writer && s->writer->changed)
-        (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
+        r = js_file_unlink(s->env, s->files.msgs_fd, "index.db");
     if (r == 0)
         r = replace_file(s, rw.b, &out, how->quarantine, &replaced);
     if (replaced) {

@@ -37,6 +37,7 @@ struct job {
     uint32_t *graves;
     size_t num_graves;
     bool dir;
+    int error; /* why nothing of it may be done */
     uint64_t gen;
 };
 
@@ -50,7 +51,7 @@ static void drop_file(struct js_stream *s, struct js_wfile *f) {
 static void take_graves(struct js_stream *s, struct job *job) {
     *job = (struct job){.graves = s->graves, .num_graves = s->num_graves};
     /* An index that lists what is about to go would call it lost. */
-    (void)s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, "index.db");
+    job->error = js_file_unlink(s->env, s->files.msgs_fd, "index.db");
     js_writer_outdated(s, s->writer);
     s->graves = NULL;
     s->num_graves = s->cap_graves = 0;
@@ -129,7 +130,7 @@ static int sync_block(struct js_stream *s, uint32_t number) {
 
 static int do_job(struct js_stream *s, struct job *job) {
     const struct js_io *io = s->env->io;
-    int r = 0;
+    int r = job->error ? -EIO : 0;
 
     for (uint32_t n = job->from; n && n <= job->to && r >= 0; n++)
         r = sync_block(s, n);
@@ -150,6 +151,8 @@ static int do_job(struct js_stream *s, struct job *job) {
         js_free(s->env, job->graves);
     if (r >= 0 && buried)
         r = io->fsync(io->ctx, s->files.msgs_fd);
+    if (job->error)
+        return job->error;
     return r < 0 ? js_err_from_errno(-r) : 0;
 }
 

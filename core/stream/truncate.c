@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
 #include "core/stream/prepare.h"
@@ -17,16 +18,11 @@
 /* And what is written beside it: all speak of sequences that will be given out anew. */
 static int unlink_index(struct js_stream *s) {
     static const char *const names[] = {"index.db", "thw.db", "sched.db"};
-    const struct js_io *io = s->env->io;
     int r = 0;
 
-    for (size_t i = 0; i < sizeof names / sizeof *names && r >= 0; i++) {
-        r = io->unlink(io->ctx, s->files.msgs_fd, names[i]);
-        r = r == -ENOENT ? 0 : r;
-    }
-    if (r >= 0)
-        r = io->fsync(io->ctx, s->files.msgs_fd);
-    return r < 0 ? js_err_from_errno(-r) : 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && r == 0; i++)
+        r = js_file_unlink(s->env, s->files.msgs_fd, names[i]);
+    return r < 0 ? r : js_err_from_errno(-s->env->io->fsync(s->env->io->ctx, s->files.msgs_fd));
 }
 
 /* Tombstones of a block for messages of blocks before it: some of those stay, and others go after

@@ -146,6 +146,64 @@ PORTED(a_compact_beyond_the_end_that_fails_leaves_the_end) {
     }
 }
 
+/* An index.db that lists blocks whose files are about to go would call them lost: if it cannot be
+ * taken away, nothing goes. */
+PORTED(files_stay_where_the_old_index_cannot_go) {
+    const struct rd_fault no_names = {
+        .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = 1};
+    const struct rd_fault none = {0};
+
+    pt_open(p, "", 150);
+    fill(p, 20);
+    pt_restart_scanned(p);
+    for (js_seq_t seq = 1; seq <= 10; seq++)
+        pt_remove(p, seq);
+    assert_true(pt_has_file(p, "msgs/index.db"));
+    rd_set_fault(p->disk, &no_names);
+    assert_int_equal(js_stream_sync(p->stream), JS_ERR_IO);
+    assert_int_equal(rd_faults_fired(p->disk), 1);
+    rd_set_fault(p->disk, &none);
+    assert_true(pt_has_file(p, "msgs/index.db"));
+    assert_true(pt_has_file(p, "msgs/1.blk"));
+    assert_int_equal(
+        js_stream_store_msg(p->stream, "foo.a", 5, NULL, 0, (const uint8_t *)"x", 1, NULL, NULL),
+        JS_ERR_WRITE_FAILED);
+    js_stream_unref(p->stream);
+    (void)js_store_close(p->store);
+    pt_reopen(p);
+    PT_STATE(p, 10, 11, 20);
+    assert_int_equal(pt_state(p).num_lost, 0);
+    pt_same_everywhere(p);
+}
+
+/* The same where a block is written anew without what is dead in it. */
+PORTED(no_block_is_rewritten_where_the_old_index_cannot_go) {
+    const struct rd_fault none = {0};
+    long n = 1;
+
+    for (bool fired = true; fired; n++) {
+        const struct rd_fault no_name = {
+            .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = n};
+        pt_open(p, "", 4096);
+        fill(p, 100);
+        pt_restart_scanned(p);
+        for (js_seq_t seq = 1; seq <= 90; seq += 2)
+            pt_remove(p, seq);
+        rd_set_fault(p->disk, &no_name);
+        int r = js_stream_compact_blocks(p->stream, NULL);
+        fired = rd_faults_fired(p->disk) > 0;
+        assert_true(fired ? r < 0 : r == 0);
+        rd_set_fault(p->disk, &none);
+        js_stream_unref(p->stream);
+        (void)js_store_close(p->store);
+        pt_reopen(p);
+        PT_STATE(p, 55, 2, 100);
+        assert_int_equal(pt_state(p).num_lost, 0);
+        pt_begin_anew(p);
+    }
+    assert_true(n > 2);
+}
+
 /* What the stream is after a power failure before one of the calls since rd_record(). */
 static struct js_stream_state crashed(struct pt *p, size_t at, enum rd_loss loss) {
     struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
@@ -271,6 +329,8 @@ int main(void) {
         cmocka_unit_test(a_compact_beyond_the_end_that_fails_leaves_the_end),
         cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
+        cmocka_unit_test(files_stay_where_the_old_index_cannot_go),
+        cmocka_unit_test(no_block_is_rewritten_where_the_old_index_cannot_go),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
         cmocka_unit_test(a_purge_whose_writes_fail_tells_what_is_left),
         cmocka_unit_test(a_purge_without_memory_tells_what_is_left),
