@@ -134,6 +134,15 @@ into spool/ of a mount with sync=os, median of 5.
 | random, 1 subject: just opened (the fastest of 7: 757 and 712 ns) | 782 ns | 849 ns | 0.92x |
 | a file written into spool/ | 336 µs | 243 µs | 1.38x |
 
+The run above, of 2026-11-27, met a slow machine: \`dd if=/dev/zero bs=1M count=1000\` wrote 0.24 to 0.52 GB/s into the
+page cache, and a process got about 60 % of a processor (\`time\`: user and sys against real). The run of 2026-11-24
+(commit 4a7d942, the same class of machine) gave about twice these figures on both sides, and 5.9 M/s beside 3.6 for
+storing on 1 subject.
+
+libsodium was not asked to choose its code until then (commit 9ac9bad), so the run above has ChaCha without it. By turns,
+medians of 3, on that machine: \`jetfs bench recover --cipher chacha --subjects 100000\`, opening without index.db,
+506 ms before, 262 ms after; \`jetfs bench store --cipher chacha\`, 861 ns before, 698 ns after.
+
 The first load of a block that index.db spared the opening stays above 20 µs: index.db does not tell where records
 stand, and only the way from record to record, from the block's beginning on, proves where one begins (a payload may hold
 what looks like a record, checksum included). So half a block is read, on the average, and the heads in it looked at.
