@@ -166,6 +166,12 @@ struct js_alloc {
     void *ctx;
     void *(*realloc)(void *ctx, void *p, size_t size); /* p NULL: new; NULL on failure */
     void (*free)(void *ctx, void *p);
+    /* Keeps whole pages of what was allocated out of the swap and out of core dumps: 0 or a negative
+     * errno, after which they are used all the same. NULL: not possible here. Keys lie in such
+     * pages alone. */
+    int (*lock)(void *ctx, void *pages, size_t len);
+    /* Undoes lock, also one that failed, before the pages are freed. NULL when lock is. */
+    void (*unlock)(void *ctx, void *pages, size_t len);
 };
 
 struct js_env {

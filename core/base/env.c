@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/holder.h"
+#include "core/base/mem.h"
 
 static int posix_open_dir(void *ctx, int dirfd, const char *name) {
     (void)ctx;
@@ -274,7 +276,25 @@ static void heap_free(void *ctx, void *p) {
     free(p);
 }
 
-static const struct js_alloc heap_alloc = {.realloc = heap_realloc, .free = heap_free};
+size_t js_page_size(void) {
+    long size = sysconf(_SC_PAGESIZE);
+
+    return size > 0 ? (size_t)size : 4096;
+}
+
+/* Both also speak to core dumps (MADV_DONTDUMP), which works where locking is refused. */
+static int heap_lock(void *ctx, void *pages, size_t len) {
+    (void)ctx;
+    return sodium_mlock(pages, len) == 0 ? 0 : -errno;
+}
+
+static void heap_unlock(void *ctx, void *pages, size_t len) {
+    (void)ctx;
+    (void)sodium_munlock(pages, len);
+}
+
+static const struct js_alloc heap_alloc = {
+    .realloc = heap_realloc, .free = heap_free, .lock = heap_lock, .unlock = heap_unlock};
 
 static const struct js_env default_env = {
     .io = &posix_io,

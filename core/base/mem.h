@@ -12,6 +12,9 @@ static inline bool js_is_shortage(int r) {
     return r == JS_ERR_NOMEM || r == JS_ERR_TOO_MANY_FILES;
 }
 
+/* Of this machine (env.c). */
+size_t js_page_size(void);
+
 static inline void *js_malloc(const struct js_env *env, size_t size) {
     return env->alloc->realloc(env->alloc->ctx, NULL, size ? size : 1);
 }

@@ -28,9 +28,9 @@ void js_crypto_init(void) {
         return;
 }
 
-void js_wipe(void *p, size_t len) {
-    sodium_memzero(p, len);
-}
+/* Of the stack below a call that had to do with keys: libsodium leaves what it encrypts or decrypts
+ * there when it is shorter than 64 bytes, as keys are. */
+#define BELOW 4096
 
 int js_kek_derive(const void *server_key, size_t len, const char *account, const char *context,
                   uint8_t ret_kek[32]) {
@@ -40,7 +40,8 @@ int js_kek_derive(const void *server_key, size_t len, const char *account, const
     crypto_auth_hmacsha256_update(&st, (const unsigned char *)account, strlen(account));
     crypto_auth_hmacsha256_update(&st, (const unsigned char *)context, strlen(context));
     crypto_auth_hmacsha256_final(&st, ret_kek);
-    sodium_memzero(&st, sizeof st);
+    js_wipe(&st, sizeof st);
+    sodium_stackzero(BELOW);
     return 0;
 }
 
@@ -125,6 +126,7 @@ int js_key_unwrap(const uint8_t *file, size_t len, const uint8_t kek[32],
     size_t n = js_cipher_nonce_size(key.cipher);
     memcpy(key.nonce, file, n);
     int r = aead_open(key.cipher, kek, key.nonce, file + n, len - n, key.seed);
+    sodium_stackzero(BELOW);
     if (r == JS_ERR_CORRUPT)
         r = JS_ERR_WRONG_KEY;
     if (r == 0)
@@ -137,7 +139,9 @@ size_t js_key_wrap(const struct js_block_key *key, const uint8_t kek[32], uint8_
     size_t n = js_cipher_nonce_size(key->cipher);
 
     memcpy(ret_file, key->nonce, n);
-    if (aead_seal(key->cipher, kek, key->nonce, key->seed, JS_SEED_SIZE, ret_file + n) < 0)
+    int r = aead_seal(key->cipher, kek, key->nonce, key->seed, JS_SEED_SIZE, ret_file + n);
+    sodium_stackzero(BELOW);
+    if (r < 0)
         return 0;
     return n + JS_SEED_SIZE + JS_TAG_SIZE;
 }
@@ -186,13 +190,19 @@ int js_seal(const struct js_env *env, enum js_cipher cipher, const uint8_t seed[
 
 static void chacha_xor(const struct js_block_key *key, uint64_t off, uint8_t *p, size_t len) {
     size_t skip = off & 63;
+    const uint8_t *nonce = key->nonce + crypto_core_hchacha20_INPUTBYTES;
+    /* XChaCha20 in its two steps: libsodium's function for both leaves the key between them on the
+     * stack. */
+    uint8_t sub[crypto_core_hchacha20_OUTPUTBYTES];
+
+    crypto_core_hchacha20(sub, key->nonce, key->seed, NULL);
 
     if (skip) {
         /* The rest of a block of 64 bytes, through a block of its own. */
         uint8_t block[64] = {0};
         size_t n = 64 - skip < len ? 64 - skip : len;
         memcpy(block + skip, p, n);
-        crypto_stream_xchacha20_xor_ic(block, block, 64, key->nonce, off / 64, key->seed);
+        crypto_stream_chacha20_xor_ic(block, block, 64, nonce, off / 64, sub);
         memcpy(p, block + skip, n);
         js_wipe(block, sizeof block);
         p += n;
@@ -200,7 +210,8 @@ static void chacha_xor(const struct js_block_key *key, uint64_t off, uint8_t *p,
         off += n;
     }
     if (len)
-        crypto_stream_xchacha20_xor_ic(p, p, len, key->nonce, off / 64, key->seed);
+        crypto_stream_chacha20_xor_ic(p, p, len, nonce, off / 64, sub);
+    js_wipe(sub, sizeof sub);
 }
 
 static int aes_xor(const struct js_block_key *key, uint64_t off, uint8_t *p, size_t len) {

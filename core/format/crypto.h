@@ -5,6 +5,7 @@
 #define JS_CRYPTO_H
 
 #include "core/base/buf.h"
+#include "core/base/vault.h"
 #include "core/jetstore.h"
 
 enum js_cipher { JS_CIPHER_NONE, JS_CIPHER_CHACHA, JS_CIPHER_AES };
@@ -20,6 +21,7 @@ struct js_block_key {
     uint8_t seed[JS_SEED_SIZE];
     uint8_t nonce[24];
 };
+_Static_assert(sizeof(struct js_block_key) <= JS_VAULT_SLOT, "keys that stay lie in a vault");
 
 /*
  * Opens a key file (nonce || AEAD(kek, nonce, seed)). The cipher is found by the file's size and by
@@ -47,8 +49,5 @@ int js_block_xor(const struct js_block_key *key, uint64_t off, uint8_t *p, size_
 /* Lets libsodium look at the processor: until then it uses what runs everywhere, which is several times as
  * slow. May be called often and from any thread. */
 void js_crypto_init(void);
-
-/* Overwrites key material so that the compiler keeps it. */
-void js_wipe(void *p, size_t len);
 
 #endif
