@@ -42,7 +42,7 @@ struct js_consumer {
     atomic_uint refs;
     char *name;
     int dirfd;
-    struct js_block_key key;
+    struct js_block_key *key; /* in the stream's vault; NULL: plain */
     bool encrypted;
     pthread_mutex_t mu;
     pthread_cond_t idle;

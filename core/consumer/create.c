@@ -196,8 +196,8 @@ static int make_key(struct js_stream *s, int fd, const char *name, struct js_blo
     char context[600];
 
     pthread_rwlock_rdlock(&s->lock);
-    *key = (struct js_block_key){.cipher = s->seed.cipher};
-    bool known = s->has_seed;
+    bool known = s->seed;
+    *key = (struct js_block_key){.cipher = known ? s->seed->cipher : JS_CIPHER_NONE};
     pthread_rwlock_unlock(&s->lock);
     if (!known || !s->key_fn)
         return JS_ERR_NO_KEY;
@@ -210,7 +210,7 @@ static int make_key(struct js_stream *s, int fd, const char *name, struct js_blo
             -s->env->rand->fill(s->env->rand->ctx, key->nonce, js_cipher_nonce_size(key->cipher)));
     if (r == 0) {
         size_t len = js_key_wrap(key, kek, file);
-        r = js_file_replace(s->env, fd, "meta.key", file, len, true);
+        r = len ? js_file_replace(s->env, fd, "meta.key", file, len, true) : JS_ERR_NOMEM;
     }
     js_wipe(kek, sizeof kek);
     return r;
@@ -345,7 +345,7 @@ static int swap_config(struct js_consumer *c, struct js_buf *text,
     if (r < 0)
         return r;
     /* The state's writer and this one use names of their own. */
-    r = js_consumer_write_meta(c->stream, c->dirfd, c->name, c->encrypted ? &c->key : NULL,
+    r = js_consumer_write_meta(c->stream, c->dirfd, c->name, c->encrypted ? c->key : NULL,
                                text->data, text->len);
     js_buf_append_u8(text, 0);
     if (r == 0 && text->failed)

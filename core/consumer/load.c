@@ -6,7 +6,8 @@
 #include "core/base/limits.h"
 
 void js_consumer_loaded_done(struct js_consumer_loaded *c) {
-    js_wipe(&c->key, sizeof c->key);
+    js_vault_put(c->vault, c->key);
+    c->key = NULL;
     js_buf_done(&c->config);
     js_consumer_state_done(&c->state);
 }
@@ -38,15 +39,18 @@ static int load_key(struct js_stream *s, const char *name, struct js_consumer_lo
     if (r == 0) {
         c->encrypted = true;
         snprintf(context, sizeof context, "%s.%s", s->name, name);
-        r = js_stream_open_key(s, file.data, file.len, context, &c->key);
-        c->has_key = r == 0;
+        struct js_block_key *key = js_vault_take(s->vault);
+        r = key ? js_stream_open_key(s, file.data, file.len, context, key) : JS_ERR_NOMEM;
+        if (r == 0)
+            c->key = key;
+        else
+            js_vault_put(s->vault, key);
         if (r == JS_ERR_NO_KEY)
             js_consumer_trouble(c, JS_HEALTH_NO_KEY, "meta.key", "encrypted, and no key was given");
         else if (r == JS_ERR_WRONG_KEY)
-            js_consumer_trouble(c, s->has_seed ? JS_HEALTH_DAMAGED : JS_HEALTH_WRONG_KEY,
-                                "meta.key",
-                                s->has_seed ? "the key that opens the stream does not open it"
-                                            : "the key does not open this consumer");
+            js_consumer_trouble(c, s->seed ? JS_HEALTH_DAMAGED : JS_HEALTH_WRONG_KEY, "meta.key",
+                                s->seed ? "the key that opens the stream does not open it"
+                                        : "the key does not open this consumer");
         else if (r < 0 && !js_is_shortage(r))
             js_consumer_trouble(c, JS_HEALTH_DAMAGED, "meta.key", js_err_text(r));
     } else if (r != JS_ERR_NO_ENTRY && !js_is_shortage(r)) {
@@ -62,10 +66,10 @@ static int open_sealed(const struct js_consumer_loaded *c, const struct js_buf *
                        uint8_t plain_first, struct js_buf *out) {
     bool like_plain = in->len && in->data[0] == plain_first;
 
-    if (c->encrypted && !c->has_key && !like_plain)
+    if (c->encrypted && !c->key && !like_plain)
         return JS_ERR_NO_KEY;
-    if (c->encrypted && c->has_key) {
-        int r = js_unseal(c->key.cipher, c->key.seed, in->data, in->len, out);
+    if (c->encrypted && c->key) {
+        int r = js_unseal(c->key->cipher, c->key->seed, in->data, in->len, out);
         if (r != JS_ERR_CORRUPT || !like_plain)
             return r;
         out->len = 0;
@@ -170,7 +174,7 @@ int js_consumer_load(struct js_stream *s, const char *name, struct js_consumer_l
         return r == JS_ERR_NO_ENTRY ? JS_ERR_NO_CONSUMER : r;
     if (!S_ISDIR(st.st_mode))
         return JS_ERR_NO_CONSUMER;
-    *c = (struct js_consumer_loaded){.config.env = s->env, .state.env = s->env};
+    *c = (struct js_consumer_loaded){.vault = s->vault, .config.env = s->env, .state.env = s->env};
     c->info.name = name;
     r = load_key(s, name, c);
     if (r == 0)

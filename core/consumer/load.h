@@ -15,8 +15,9 @@ struct js_consumer_loaded {
     bool from_prev;                /* the state is that of o.dat.prev */
     bool has_prev;                 /* there is one */
     char problem[200];
-    struct js_block_key key;
-    bool encrypted, has_key;
+    struct js_vault *vault;
+    struct js_block_key *key; /* in the vault; NULL: plain, or no key opens it */
+    bool encrypted;
 };
 
 /* "obs/<name>/<file>" into a buffer of JS_CONSUMER_PATH bytes. */

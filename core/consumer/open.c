@@ -13,7 +13,7 @@ static void free_consumer(struct js_consumer *c) {
     js_window_done(&c->w);
     js_consumer_config_done(&c->config);
     js_buf_done(&c->config_text);
-    js_wipe(&c->key, sizeof c->key);
+    js_vault_put(c->stream->vault, c->key);
     pthread_mutex_destroy(&c->ready_mu);
     pthread_cond_destroy(&c->idle);
     pthread_mutex_destroy(&c->mu);
@@ -172,12 +172,13 @@ static int take_over(struct js_consumer *c, struct js_consumer_loaded *l) {
     if (r == 0)
         r = js_consumer_config_parse(c->env, (const char *)l->config.data, l->config.len - 1,
                                      &c->config);
-    if (r == 0 && l->encrypted && !l->has_key)
+    if (r == 0 && l->encrypted && !l->key)
         r = JS_ERR_NO_KEY;
     if (r < 0)
         return r;
     c->encrypted = l->encrypted;
     c->key = l->key;
+    l->key = NULL;
     c->config_text = l->config;
     l->config = (struct js_buf){.env = c->env};
     c->has_file = l->info.has_state && !l->from_prev;

@@ -71,7 +71,7 @@ static int seal(const struct js_consumer *c, struct js_buf *plain, struct js_buf
         *plain = (struct js_buf){.env = out->env};
         return 0;
     }
-    return js_seal(c->env, c->key.cipher, c->key.seed, plain->data, plain->len, out);
+    return js_seal(c->env, c->key->cipher, c->key->seed, plain->data, plain->len, out);
 }
 
 /* plain is used up. */

@@ -254,7 +254,7 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
         r = js_stream_scan(s);
     if (r == 0 && js_stream_health(s) != JS_HEALTH_OK)
         r = JS_ERR_CORRUPT; /* salvage first: what cannot be read would be left behind */
-    enum js_cipher now = s->has_seed ? s->seed.cipher : JS_CIPHER_NONE;
+    enum js_cipher now = s->seed ? s->seed->cipher : JS_CIPHER_NONE;
     if (r == 0 && cipher && cipher_of(*cipher) != now) {
         r = hold_still(s);
         bool held = r == 0, exchanged = false;

@@ -157,10 +157,7 @@ static int put_block(struct backup *b, const struct member *m, bool check, struc
     char path[40];
 
     int r = js_stream_scan_block(b->s, m->number, &key, scan);
-    if (key) {
-        js_wipe(key, sizeof *key);
-        js_free(b->s->env, key);
-    }
+    js_vault_put(b->s->vault, key);
     if (r < 0)
         return r;
     if (!is_current(b->s, m) || (scan->verdict == JS_SCAN_MISSING))

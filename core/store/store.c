@@ -30,6 +30,7 @@ int js_store_open(const struct js_env *env, const char *source,
     pthread_mutex_init(&s->mu, NULL);
     pthread_cond_init(&s->opened, NULL);
     js_background_init(&s->background);
+    js_vault_init(&s->vault, env);
     js_cache_init(&s->cache, env,
                   s->options.cache_bytes ? s->options.cache_bytes : DEFAULT_CACHE);
     s->cache.keep_walked = s->options.flags & JS_OPEN_KEEP;
@@ -71,6 +72,7 @@ int js_store_close(struct js_store *store) {
     if (store->fd >= 0)
         store->env->io->close(store->env->io->ctx, store->fd);
     js_cache_done(&store->cache);
+    js_vault_done(&store->vault);
     pthread_cond_destroy(&store->opened);
     pthread_mutex_destroy(&store->mu);
     js_free(store->env, store->account);
@@ -229,6 +231,7 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
         return JS_ERR_NOMEM;
     s->identity = identity;
     s->cache = &store->cache;
+    s->vault = &store->vault;
     s->key_fn = store->options.key;
     s->prev_key_fn = store->options.prev_key;
     s->key_ctx = store->options.key_ctx;

@@ -34,6 +34,7 @@ struct js_store {
     char *stream;  /* name of the only stream (stream directory, backup) */
     struct js_backup *backup;
     struct js_cache cache;
+    struct js_vault vault; /* keys of all streams and consumers */
     pthread_mutex_t mu;
     pthread_cond_t opened;
     /* guarded by mu: */

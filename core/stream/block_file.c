@@ -19,12 +19,12 @@ int js_block_key_make(struct js_stream *s, uint32_t number, struct js_block_key 
     uint8_t kek[32], file[72];
     char name[24], context[300];
 
-    if (!s->key_fn)
+    if (!s->key_fn || !s->seed)
         return JS_ERR_NO_KEY;
-    struct js_block_key *key = js_calloc(env, 1, sizeof *key);
+    struct js_block_key *key = js_vault_take(s->vault);
     if (!key)
         return JS_ERR_NOMEM;
-    key->cipher = s->seed.cipher;
+    key->cipher = s->seed->cipher;
     int r = env->rand->fill(env->rand->ctx, key->seed, sizeof key->seed);
     if (r >= 0)
         r = env->rand->fill(env->rand->ctx, key->nonce, js_cipher_nonce_size(key->cipher));
@@ -39,8 +39,7 @@ int js_block_key_make(struct js_stream *s, uint32_t number, struct js_block_key 
     }
     js_wipe(kek, sizeof kek);
     if (r < 0) {
-        js_wipe(key, sizeof *key);
-        js_free(env, key);
+        js_vault_put(s->vault, key);
         return r;
     }
     *ret_key = key;
@@ -54,8 +53,7 @@ void js_block_key_drop(struct js_stream *s, uint32_t number, struct js_block_key
         return;
     snprintf(name, sizeof name, "%u.key", number);
     s->env->io->unlink(s->env->io->ctx, s->files.msgs_fd, name);
-    js_wipe(key, sizeof *key);
-    js_free(s->env, key);
+    js_vault_put(s->vault, key);
 }
 
 char js_stream_compression(const struct js_stream *s) {
@@ -340,10 +338,7 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         if (r < 0)
             js_stream_fail_writes(s, r);
     }
-    if (key) {
-        js_wipe(key, sizeof *key);
-        js_free(s->env, key);
-    }
+    js_vault_put(s->vault, key);
     js_free(s->env, rw.offs);
     js_scan_done(&rw.scan);
     js_buf_done(&rw.plain);
@@ -423,10 +418,7 @@ int js_block_look(struct js_stream *s, size_t index) {
             key = NULL;
         }
     }
-    if (key) {
-        js_wipe(key, sizeof *key);
-        js_free(s->env, key);
-    }
+    js_vault_put(s->vault, key);
     js_scan_done(&scan);
     return r;
 }

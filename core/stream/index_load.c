@@ -53,9 +53,9 @@ static int open_index(struct js_stream *s, struct js_buf *file, struct js_buf *p
         *ret_use = true;
         return plain->failed ? JS_ERR_NOMEM : 0;
     }
-    if (!s->has_seed)
+    if (!s->seed)
         return 0;
-    int r = js_unseal(s->seed.cipher, s->seed.seed, file->data, body, plain);
+    int r = js_unseal(s->seed->cipher, s->seed->seed, file->data, body, plain);
     if (r == 0)
         *ret_use = true;
     if (r != JS_ERR_CORRUPT)
@@ -95,7 +95,7 @@ static int last_bytes(struct js_stream *s, uint32_t number, uint8_t ret[8]) {
         }
         js_extent_close(s->env, &ext);
     }
-    js_free(s->env, key);
+    js_vault_put(s->vault, key);
     return r;
 }
 

@@ -168,12 +168,15 @@ static int encode(struct js_stream *s, const struct js_index_db *ix, bool sealed
                   struct js_buf *out) {
     struct js_buf plain = {.env = s->env};
     struct js_hash_key key;
+
+    if (sealed && !s->seed) /* meta.key was lost since the stream was opened */
+        return JS_ERR_NO_KEY;
     int r = js_index_db_encode(ix, version_for(s), sealed ? &plain : out);
 
     if (r == 0 && sealed)
         r = plain.failed
                 ? JS_ERR_NOMEM
-                : js_seal(s->env, s->seed.cipher, s->seed.seed, plain.data, plain.len, out);
+                : js_seal(s->env, s->seed->cipher, s->seed->seed, plain.data, plain.len, out);
     if (plain.data)
         js_wipe(plain.data, plain.len);
     js_buf_done(&plain);

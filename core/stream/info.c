@@ -254,7 +254,7 @@ int js_stream_walk_records(struct js_stream *stream,
     for (size_t i = 0; i < stream->num_blocks && r == 0; i++) {
         struct js_block_key *key = NULL;
         r = js_stream_scan_block(stream, stream->blocks[i]->number, &key, &scan);
-        js_free(stream->env, key);
+        js_vault_put(stream->vault, key);
         if (r == 0 && scan.verdict == JS_SCAN_OK)
             r = walk_block(&w, &scan);
     }

@@ -612,7 +612,7 @@ int js_stream_ingest(struct js_stream *s, struct js_scan *scan, struct js_block_
 
     in.b = js_stream_add_block(s, scan->number);
     if (!in.b) {
-        js_free(s->env, key);
+        js_vault_put(s->vault, key);
         return JS_ERR_NOMEM;
     }
     in.b->key = key;

@@ -66,12 +66,14 @@ static int load_seed(struct js_stream *s) {
         return report_file(s, JS_HEALTH_DAMAGED, "meta.key", js_err_text(r));
     }
     s->encrypted = true;
-    r = js_stream_open_key(s, file.data, file.len, s->name, &s->seed);
+    struct js_block_key *seed = js_vault_take(s->vault);
+    r = seed ? js_stream_open_key(s, file.data, file.len, s->name, seed) : JS_ERR_NOMEM;
     js_buf_done(&file);
     if (r == 0) {
-        s->has_seed = true;
+        s->seed = seed;
         return 0;
     }
+    js_vault_put(s->vault, seed);
     if (r == JS_ERR_NO_KEY)
         return report_file(s, JS_HEALTH_NO_KEY, "meta.key",
                            "the stream is encrypted and no key was given");
@@ -121,14 +123,14 @@ static int open_text(struct js_stream *s, const struct js_buf *stored, struct js
     /* One nonce in 256 begins like JSON: plain text is only looked for where nothing opens. */
     bool like_json = stored->len && stored->data[0] == '{';
     int r = JS_ERR_CORRUPT;
-    if (s->encrypted && s->has_seed)
-        r = js_unseal(s->seed.cipher, s->seed.seed, stored->data, stored->len, text);
+    if (s->encrypted && s->seed)
+        r = js_unseal(s->seed->cipher, s->seed->seed, stored->data, stored->len, text);
     if (r == JS_ERR_CORRUPT && (!s->encrypted || like_json)) {
         text->len = 0;
         js_buf_append(text, stored->data, stored->len);
         return text->failed ? JS_ERR_NOMEM : 0;
     }
-    if (!s->has_seed)
+    if (!s->seed)
         return 0;
     if (r == JS_ERR_CORRUPT) {
         text->len = 0;
@@ -219,7 +221,7 @@ bool js_stream_covers(struct js_stream *stream, const char *subject, size_t len)
 
 const char *js_stream_cipher(struct js_stream *stream) {
     pthread_rwlock_rdlock(&stream->lock);
-    enum js_cipher c = stream->has_seed ? stream->seed.cipher : JS_CIPHER_NONE;
+    enum js_cipher c = stream->seed ? stream->seed->cipher : JS_CIPHER_NONE;
     for (size_t i = 0; c == JS_CIPHER_NONE && i < stream->num_blocks; i++)
         if (stream->blocks[i]->key)
             c = stream->blocks[i]->key->cipher;

@@ -94,7 +94,7 @@ static int place_stale_index(struct js_stream *s, struct index_use *use) {
 
     js_scan_init(&scan, s->env);
     int r = js_stream_scan_block(s, s->index->last_block, &key, &scan);
-    js_free(s->env, key);
+    js_vault_put(s->vault, key);
     if (r < 0 || scan.verdict != JS_SCAN_OK) {
         js_scan_done(&scan);
         return r;
@@ -248,7 +248,7 @@ static int ingest_item(struct js_stream *s, const struct index_use *use, struct 
     if (r == 0)
         r = js_stream_ingest(s, &item->scan, item->key, &prior, next_first, tombs);
     else
-        js_free(s->env, item->key);
+        js_vault_put(s->vault, item->key);
     item->key = NULL;
     js_block_idx_done(&idx);
     return r;
@@ -509,8 +509,9 @@ void js_stream_unload(struct js_stream *s, bool keep_subjects) {
     else if (s->subjects.env)
         js_subjects_done(&s->subjects);
     js_stream_config_done(&s->config);
-    s->has_config = s->encrypted = s->has_seed = false;
-    js_wipe(&s->seed, sizeof s->seed);
+    s->has_config = s->encrypted = false;
+    js_vault_put(s->vault, s->seed);
+    s->seed = NULL;
     js_stream_clear_problems(s);
     s->msgs = s->bytes = s->lost = 0;
     s->first_seq = s->last_seq = 0;

@@ -35,7 +35,7 @@ int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_ke
         *ret_verdict = JS_SCAN_BAD_KEY_FILE;
         return js_is_shortage(r) ? r : 0;
     }
-    struct js_block_key *key = js_malloc(s->env, sizeof *key);
+    struct js_block_key *key = js_vault_take(s->vault);
     if (!key) {
         js_buf_done(&file);
         return JS_ERR_NOMEM;
@@ -47,12 +47,12 @@ int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_ke
         *ret_key = key;
         return 0;
     }
-    js_free(s->env, key);
+    js_vault_put(s->vault, key);
     *ret_key = NULL;
     if (r == JS_ERR_NO_KEY)
         *ret_verdict = JS_SCAN_NO_KEY;
     else if (r == JS_ERR_WRONG_KEY) /* right for the stream, so this file is damaged */
-        *ret_verdict = s->has_seed ? JS_SCAN_BAD_KEY_FILE : JS_SCAN_WRONG_KEY;
+        *ret_verdict = s->seed ? JS_SCAN_BAD_KEY_FILE : JS_SCAN_WRONG_KEY;
     else if (r == JS_ERR_CORRUPT)
         *ret_verdict = JS_SCAN_BAD_KEY_FILE;
     else
@@ -61,10 +61,7 @@ int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_ke
 }
 
 void js_block_forget_key(struct js_stream *s, struct js_block *b) {
-    if (!b->key)
-        return;
-    js_wipe(b->key, sizeof *b->key);
-    js_free(s->env, b->key);
+    js_vault_put(s->vault, b->key);
     b->key = NULL;
 }
 

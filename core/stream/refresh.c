@@ -80,7 +80,7 @@ static int read_tail(struct js_stream *s) {
         return JS_ERR_STALE;
     js_scan_init(&scan, s->env);
     int r = js_stream_scan_block(s, b->number, &key, &scan);
-    js_free(s->env, key);
+    js_vault_put(s->vault, key);
     uint64_t good = b->good_size;
     for (size_t i = 0; r == 0 && i < scan.count; i++) {
         const struct js_scan_rec *sr = &scan.recs[i];

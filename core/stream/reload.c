@@ -9,7 +9,7 @@
 /* What js_stream_load makes, all but the subjects. */
 struct knowledge {
     struct js_stream_config config;
-    struct js_block_key seed;
+    struct js_block_key *seed;
     struct js_found *found;
     struct js_block **blocks;
     size_t num_found, cap_found, num_blocks, cap_blocks, unread, trimmed;
@@ -17,7 +17,7 @@ struct knowledge {
     js_seq_t first_seq, last_seq;
     js_time_t first_time, last_time;
     enum js_health health;
-    bool first_time_stale, has_config, encrypted, has_seed, verified, stale_firsts, stale_lasts;
+    bool first_time_stale, has_config, encrypted, verified, stale_firsts, stale_lasts;
 };
 
 #define FIELDS(X)                                                                                  \
@@ -25,7 +25,7 @@ struct knowledge {
     X(seed) X(found) X(blocks) X(num_found) X(cap_found) X(num_blocks) X(cap_blocks) X(unread)     \
         X(trimmed) X(dropped_found) X(msgs) X(bytes) X(lost) X(slots_memory) X(first_seq)          \
             X(first_time_stale) X(last_seq) X(first_time) X(last_time) X(health) X(has_config)     \
-                X(encrypted) X(has_seed) X(verified) X(stale_firsts) X(stale_lasts)
+                X(encrypted) X(verified) X(stale_firsts) X(stale_lasts)
 
 static void take_out(struct js_stream *s, struct knowledge *k) {
 #define TAKE(field) k->field = s->field;

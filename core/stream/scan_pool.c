@@ -118,7 +118,7 @@ void js_scan_pool_end(struct js_scan_pool *pool) {
         pthread_join(pool->ids[i], NULL);
     for (size_t i = 0; i < pool->window; i++) {
         if (pool->items[i].ready)
-            js_free(env, pool->items[i].key);
+            js_vault_put(pool->stream->vault, pool->items[i].key);
         js_scan_done(&pool->items[i].scan);
     }
     pthread_cond_destroy(&pool->changed);

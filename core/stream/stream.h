@@ -32,7 +32,7 @@ struct js_block {
     bool unreadable; /* nothing of it can be decoded (key, format, I/O) */
     bool missing;    /* listed by index.db, but there is no such file */
     bool sealed_plain; /* rolled by us, and not compressed yet as the stream wants it */
-    struct js_block_key *key; /* NULL: plain */
+    struct js_block_key *key; /* in the vault; NULL: plain */
     struct js_hash_key hash_key;
     uint64_t file_size;
     uint64_t raw_size;   /* decoded */
@@ -154,6 +154,7 @@ struct js_stream {
     char *name;       /* by directory */
     uint64_t identity; /* names its blocks in the cache */
     struct js_cache *cache;
+    struct js_vault *vault; /* the store's */
     js_key_fn key_fn, prev_key_fn;
     void *key_ctx;
     struct js_files files;
@@ -180,8 +181,8 @@ struct js_stream {
     bool has_config;
     struct js_text *config_text;
     struct js_text *old_texts;
-    struct js_block_key seed; /* of meta.key */
-    bool encrypted, has_seed;
+    struct js_block_key *seed; /* of meta.key, in the vault; NULL: plain, or no key opens it */
+    bool encrypted;
     enum js_health health;
     struct js_found *found;
     size_t num_found, cap_found;
@@ -293,13 +294,13 @@ uint64_t js_index_msgs(const struct js_index_block *entry);
 
 /* ---- read_block.c ---------------------------------------------------------------------------- */
 
-/* Loads N.key if there is one (or the stream is encrypted) into *ret_key (NULL: plain). Gives the
- * scan verdict for keys that are missing or wrong. */
+/* Loads N.key if there is one (or the stream is encrypted) into *ret_key (NULL: plain), which is
+ * given back to the stream's vault. Gives the scan verdict for keys that are missing or wrong. */
 int js_stream_block_key(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
                         enum js_scan_verdict *ret_verdict);
 /* Wipes and frees the block's key. */
 void js_block_forget_key(struct js_stream *stream, struct js_block *block);
-/* Reads, decodes and walks a block into scan (reset by it). */
+/* Reads, decodes and walks a block into scan (reset by it). The key as above. */
 int js_stream_scan_block(struct js_stream *stream, uint32_t number, struct js_block_key **ret_key,
                          struct js_scan *scan);
 /* Decoded bytes of a block through the cache, one reference. lock held. */

@@ -36,10 +36,7 @@ static int collect_tombs(struct js_stream *s, const struct js_block *b, struct j
         return 0;
     js_scan_init(&scan, s->env);
     int r = js_stream_scan_block(s, b->number, &key, &scan);
-    if (key) {
-        js_wipe(key, sizeof *key);
-        js_free(s->env, key);
-    }
+    js_vault_put(s->vault, key);
     for (size_t i = 0; i < scan.count && r == 0; i++) {
         js_seq_t t = scan.recs[i].seq & JS_SEQ_MASK;
         if ((scan.recs[i].seq & JS_SEQ_TOMBSTONE) && t < b->search_first && t >= oldest)

@@ -65,11 +65,13 @@ static int apply(struct js_stream *s, struct js_writer *w, struct js_gone *gone)
 
 static int change(struct js_stream *s, struct js_writer *w, const struct js_buf *text,
                   struct js_stream_config *config, struct js_gone *gone) {
-    int r = js_stream_set_config_text(s, (const char *)text->data, text->len);
+    int r = s->encrypted && !s->seed
+                ? JS_ERR_NO_KEY
+                : js_stream_set_config_text(s, (const char *)text->data, text->len);
 
     if (r == 0) {
         r = js_meta_write(s->env, s->files.dirfd, s->name, text->data, text->len,
-                          s->encrypted ? &s->seed : NULL);
+                          s->encrypted ? s->seed : NULL);
         if (r < 0) {
             /* The old text was put among those that are kept. */
             struct js_text *failed = s->config_text;

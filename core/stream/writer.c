@@ -32,7 +32,7 @@ static const char *not_writable(const struct js_stream *s) {
         return "the stream was deleted";
     if (s->files.backup)
         return "a backup can only be read";
-    if (s->encrypted && !s->has_seed)
+    if (s->encrypted && !s->seed)
         return s->health == JS_HEALTH_NO_KEY      ? "encrypted, and no key was given"
                : s->health == JS_HEALTH_WRONG_KEY ? "encrypted, and the key given is the wrong key"
                                                   : "its meta.key is damaged";

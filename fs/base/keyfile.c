@@ -136,7 +136,8 @@ int jf_keys_load(const char *path, const char *prev_path, struct jf_keys **ret_k
         jf_keys_free(keys);
         return r;
     }
-    /* Keys that are derived from these lie in ordinary memory: no dump of it is written. */
+    /* Messages that were decrypted lie in ordinary memory, and keys too where locking is refused: no
+     * dump of it is written. */
     (void)prctl(PR_SET_DUMPABLE, 0);
     *ret_keys = keys;
     return 0;
