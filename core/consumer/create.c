@@ -13,6 +13,7 @@
 #include "core/consumer/interest.h"
 #include "core/format/json_fields.h"
 #include "core/format/subject.h"
+#include "core/stream/meta_write.h"
 
 /* ---- the rules between consumers ---------------------------------------------------------------
  */
@@ -192,28 +193,16 @@ static int dot_name(char *buf, size_t size, const char *name, const char *end) {
 
 /* A key of its own, wrapped for meta.key. */
 static int make_key(struct js_stream *s, int fd, const char *name, struct js_block_key *key) {
-    uint8_t kek[32], file[72];
     char context[600];
 
     pthread_rwlock_rdlock(&s->lock);
-    bool known = s->seed;
-    *key = (struct js_block_key){.cipher = known ? s->seed->cipher : JS_CIPHER_NONE};
+    enum js_cipher cipher = s->seed ? s->seed->cipher : JS_CIPHER_NONE;
     pthread_rwlock_unlock(&s->lock);
-    if (!known || !s->key_fn)
+    if (cipher == JS_CIPHER_NONE)
         return JS_ERR_NO_KEY;
     snprintf(context, sizeof context, "%s.%s", s->name, name);
-    int r = s->key_fn(s->key_ctx, s->account, context, kek);
-    if (r == 0)
-        r = js_err_from_errno(-s->env->rand->fill(s->env->rand->ctx, key->seed, sizeof key->seed));
-    if (r == 0)
-        r = js_err_from_errno(
-            -s->env->rand->fill(s->env->rand->ctx, key->nonce, js_cipher_nonce_size(key->cipher)));
-    if (r == 0) {
-        size_t len = js_key_wrap(key, kek, file);
-        r = len ? js_file_replace(s->env, fd, "meta.key", file, len, true) : JS_ERR_NOMEM;
-    }
-    js_wipe(kek, sizeof kek);
-    return r;
+    return js_key_file_make(s->env, fd, "meta.key", s->key_fn, s->key_ctx, s->account, context,
+                            cipher, key);
 }
 
 static int first_state(struct js_stream *s, int fd, const struct js_consumer_config *config,

@@ -23,7 +23,6 @@
 #include "core/consumer/consumer.h"
 #include "core/store/store.h"
 #include "core/stream/block_file.h"
-#include "core/stream/meta_write.h"
 #include "core/stream/writer.h"
 
 /* ---- another key --------------------------------------------------------------------------------- */
@@ -118,35 +117,6 @@ static int rewrap_all(struct js_stream *s, uint64_t *ret_changed) {
 
 /* ---- another cipher ------------------------------------------------------------------------------ */
 
-static enum js_cipher cipher_of(enum js_new_cipher c) {
-    return c == JS_CIPHER_NEW_AES      ? JS_CIPHER_AES
-           : c == JS_CIPHER_NEW_CHACHA ? JS_CIPHER_CHACHA
-                                       : JS_CIPHER_NONE;
-}
-
-/* meta, msgs/ and obs/ of the new directory. */
-static int begin_copy(struct js_store *store, struct js_stream *from, int fd,
-                      enum js_new_cipher cipher) {
-    const struct js_io *io = store->env->io;
-    const char *text = js_stream_config_json(from);
-    struct js_block_key key;
-    int r = 0;
-
-    if (cipher != JS_CIPHER_NEW_NONE)
-        r = js_asset_key_make(store->env, fd, store->options.key, store->options.key_ctx,
-                              from->account, from->name, cipher_of(cipher), &key);
-    if (r == 0)
-        r = js_meta_write(store->env, fd, from->name, (const uint8_t *)text, strlen(text),
-                          cipher != JS_CIPHER_NEW_NONE ? &key : NULL);
-    if (cipher != JS_CIPHER_NEW_NONE)
-        js_wipe(&key, sizeof key);
-    if (r == 0)
-        r = js_err_from_errno(-io->mkdir(io->ctx, fd, "msgs", 0700));
-    if (r == 0)
-        r = js_err_from_errno(-io->mkdir(io->ctx, fd, "obs", 0700));
-    return r < 0 ? r : js_err_from_errno(-io->fsync(io->ctx, fd));
-}
-
 static int fill_copy(struct js_store *store, struct js_stream *from, const char *hidden) {
     struct js_stream *to;
     int r = js_store_open_hidden(store, from->account, from->name, hidden, from->lz4, &to);
@@ -190,6 +160,7 @@ static void let_write(struct js_stream *s) {
 static int convert_cipher(struct js_store *store, struct js_stream *from,
                           enum js_new_cipher cipher, bool *ret_exchanged) {
     const struct js_io *io = store->env->io;
+    const char *text = js_stream_config_json(from);
     char hidden[300];
     int streams, fd;
 
@@ -208,7 +179,9 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
         r = js_err_from_errno(-io->mkdir(io->ctx, streams, hidden, 0700));
     if (r == 0) {
         fd = io->open_dir(io->ctx, streams, hidden);
-        r = fd < 0 ? js_err_from_errno(-fd) : begin_copy(store, from, fd, cipher);
+        r = fd < 0 ? js_err_from_errno(-fd)
+                   : js_store_fill_new(store, fd, from->account, from->name, (const uint8_t *)text,
+                                       strlen(text), js_store_cipher(cipher));
         if (fd >= 0)
             io->close(io->ctx, fd);
     }
@@ -255,7 +228,7 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
     if (r == 0 && js_stream_health(s) != JS_HEALTH_OK)
         r = JS_ERR_CORRUPT; /* salvage first: what cannot be read would be left behind */
     enum js_cipher now = s->seed ? s->seed->cipher : JS_CIPHER_NONE;
-    if (r == 0 && cipher && cipher_of(*cipher) != now) {
+    if (r == 0 && cipher && js_store_cipher(*cipher) != now) {
         r = hold_still(s);
         bool held = r == 0, exchanged = false;
         if (r == 0)

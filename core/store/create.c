@@ -9,49 +9,9 @@
 
 #include "core/base/file.h"
 #include "core/store/store.h"
-#include "core/stream/meta_write.h"
 
 static int sync_fd(const struct js_env *env, int fd) {
     return js_err_from_errno(-env->io->fsync(env->io->ctx, fd));
-}
-
-/* meta.inf, meta.sum, msgs/ and obs/ in an open directory, on disk. */
-static int fill_stream(struct js_store *s, int fd, const char *account, const char *name,
-                       const struct js_buf *meta) {
-    struct js_block_key key;
-    bool sealed = s->options.cipher != JS_CIPHER_NEW_NONE;
-    int r = 0;
-
-    if (sealed)
-        r = js_asset_key_make(s->env, fd, s->options.key, s->options.key_ctx, account, name,
-                              s->options.cipher == JS_CIPHER_NEW_AES ? JS_CIPHER_AES
-                                                                     : JS_CIPHER_CHACHA,
-                              &key);
-    if (r == 0)
-        r = js_meta_write(s->env, fd, name, meta->data, meta->len, sealed ? &key : NULL);
-    if (sealed)
-        js_wipe(&key, sizeof key);
-    if (r == 0)
-        r = js_err_from_errno(-s->env->io->mkdir(s->env->io->ctx, fd, "msgs", 0700));
-    if (r == 0)
-        r = js_err_from_errno(-s->env->io->mkdir(s->env->io->ctx, fd, "obs", 0700));
-    return r < 0 ? r : sync_fd(s->env, fd);
-}
-
-static void clear_half_made(struct js_store *s, int streams_fd, const char *tmp) {
-    static const char *const files[] = {"meta.inf",     "meta.sum", "meta.inf.tmp",
-                                        "meta.sum.tmp", "meta.key", "meta.key.tmp"};
-    const struct js_io *io = s->env->io;
-    int fd = io->open_dir(io->ctx, streams_fd, tmp);
-
-    if (fd < 0)
-        return;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        io->unlink(io->ctx, fd, files[i]);
-    io->rmdir(io->ctx, fd, "msgs");
-    io->rmdir(io->ctx, fd, "obs");
-    io->close(io->ctx, fd);
-    io->rmdir(io->ctx, streams_fd, tmp);
 }
 
 static int make_stream(struct js_store *s, int streams_fd, const char *account, const char *name,
@@ -66,12 +26,15 @@ static int make_stream(struct js_store *s, int streams_fd, const char *account, 
     if (n < 0 || n > 255)
         return JS_ERR_INVAL;
     /* What an earlier crash left. */
-    clear_half_made(s, streams_fd, tmp);
-    int r = io->mkdir(io->ctx, streams_fd, tmp, 0700);
+    int r = js_store_clear_dir(s->env, streams_fd, tmp);
+    if (r == 0)
+        r = js_err_from_errno(-io->mkdir(io->ctx, streams_fd, tmp, 0700));
     if (r < 0)
-        return js_err_from_errno(-r);
+        return r;
     int fd = io->open_dir(io->ctx, streams_fd, tmp);
-    r = fd < 0 ? js_err_from_errno(-fd) : fill_stream(s, fd, account, name, meta);
+    r = fd < 0 ? js_err_from_errno(-fd)
+               : js_store_fill_new(s, fd, account, name, meta->data, meta->len,
+                                   js_store_cipher(s->options.cipher));
     if (fd >= 0)
         io->close(io->ctx, fd);
     if (r == 0)
@@ -79,7 +42,7 @@ static int make_stream(struct js_store *s, int streams_fd, const char *account, 
     if (r == 0)
         r = sync_fd(s->env, streams_fd);
     else
-        clear_half_made(s, streams_fd, tmp);
+        (void)js_store_clear_dir(s->env, streams_fd, tmp);
     return r;
 }
 

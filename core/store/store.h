@@ -72,6 +72,13 @@ int js_background_done(struct js_background *bg);
 /* The directory of an account's streams, made if it is not there. */
 int js_store_provide_account(struct js_store *store, const char *account, int *ret_fd);
 
+/* ---- fill.c ------------------------------------------------------------------------------------- */
+
+/* Writes what a new stream holds into its open, empty directory, on disk. text: of meta.inf. */
+int js_store_fill_new(struct js_store *store, int fd, const char *account, const char *name,
+                      const uint8_t *text, size_t len, enum js_cipher cipher);
+enum js_cipher js_store_cipher(enum js_new_cipher cipher);
+
 /* ---- delete.c ----------------------------------------------------------------------------------- */
 
 /* Removes a directory with all it holds; links are not followed, depth is bounded. */

@@ -9,35 +9,24 @@
 #include "core/base/limits.h"
 #include "core/block/scan.h"
 #include "core/format/s2.h"
+#include "core/stream/meta_write.h"
 #include "core/stream/writer.h"
 
 /* ---- keys --------------------------------------------------------------------------------------
  */
 
 int js_block_key_make(struct js_stream *s, uint32_t number, struct js_block_key **ret_key) {
-    const struct js_env *env = s->env;
-    uint8_t kek[32], file[72];
     char name[24], context[300];
 
-    if (!s->key_fn || !s->seed)
+    if (!s->seed)
         return JS_ERR_NO_KEY;
     struct js_block_key *key = js_vault_take(s->vault);
     if (!key)
         return JS_ERR_NOMEM;
-    key->cipher = s->seed->cipher;
-    int r = env->rand->fill(env->rand->ctx, key->seed, sizeof key->seed);
-    if (r >= 0)
-        r = env->rand->fill(env->rand->ctx, key->nonce, js_cipher_nonce_size(key->cipher));
-    r = r < 0 ? JS_ERR_IO : 0;
+    snprintf(name, sizeof name, "%u.key", number);
     snprintf(context, sizeof context, "%s:%u", s->name, number);
-    if (r == 0)
-        r = s->key_fn(s->key_ctx, s->account, context, kek);
-    if (r == 0) {
-        size_t n = js_key_wrap(key, kek, file);
-        snprintf(name, sizeof name, "%u.key", number);
-        r = n ? js_file_replace(env, s->files.msgs_fd, name, file, n, true) : JS_ERR_NOMEM;
-    }
-    js_wipe(kek, sizeof kek);
+    int r = js_key_file_make(s->env, s->files.msgs_fd, name, s->key_fn, s->key_ctx, s->account,
+                             context, s->seed->cipher, key);
     if (r < 0) {
         js_vault_put(s->vault, key);
         return r;
@@ -328,7 +317,7 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = js_block_encode(s, &rw.plain, how->compression, key, &out);
     /* An index from before what is dead now was removed would take it for lost. */
     if (r == 0 && how->drop_dead && s->writer && s->writer->changed)
-        r = js_file_unlink(s->env, s->files.msgs_fd, "index.db");
+        r = js_stream_retire_index(s);
     if (r == 0)
         r = replace_file(s, rw.b, &out, how->quarantine, &replaced);
     if (replaced) {

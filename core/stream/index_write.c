@@ -163,29 +163,53 @@ static uint8_t version_for(const struct js_stream *s) {
     return s->config.allow_msg_ttl ? 2 : 1;
 }
 
-/* The bytes of index.db: plaintext or sealed, and the hash over them. */
-static int encode(struct js_stream *s, const struct js_index_db *ix, bool sealed,
-                  struct js_buf *out) {
-    struct js_buf plain = {.env = s->env};
+int js_index_seal(const struct js_env *env, const char *name, const struct js_block_key *seed,
+                  const struct js_index_db *ix, uint8_t version, struct js_buf *out) {
+    struct js_buf plain = {.env = env};
     struct js_hash_key key;
+    int r = js_index_db_encode(ix, version, seed ? &plain : out);
 
-    if (sealed && !s->seed) /* meta.key was lost since the stream was opened */
-        return JS_ERR_NO_KEY;
-    int r = js_index_db_encode(ix, version_for(s), sealed ? &plain : out);
-
-    if (r == 0 && sealed)
-        r = plain.failed
-                ? JS_ERR_NOMEM
-                : js_seal(s->env, s->seed->cipher, s->seed->seed, plain.data, plain.len, out);
+    if (r == 0 && seed)
+        r = plain.failed ? JS_ERR_NOMEM
+                         : js_seal(env, seed->cipher, seed->seed, plain.data, plain.len, out);
     if (plain.data)
         js_wipe(plain.data, plain.len);
     js_buf_done(&plain);
     if (r == 0) {
-        js_hash_key_of_name(&key, s->name, strlen(s->name));
+        js_hash_key_of_name(&key, name, strlen(name));
         js_buf_append_u64(out, js_hash64_one(&key, out->data, out->len));
         r = out->failed ? JS_ERR_NOMEM : 0;
     }
     return r;
+}
+
+int js_index_write_blank(const struct js_env *env, int msgs_fd, const char *name,
+                         const struct js_block_key *seed) {
+    struct js_index_block first = {.number = 1, .first_seq = 1};
+    struct js_index_db ix = {.env = env, .blocks = &first, .num_blocks = 1, .last_block = 1};
+    struct js_buf out = {.env = env};
+
+    js_seqset_init(&first.deleted, env);
+    /* One that is empty has zeros there: it is not to be taken for what this speaks of. */
+    memset(ix.last_sum, 0xff, sizeof ix.last_sum);
+    int r = js_index_seal(env, name, seed, &ix, 1, &out);
+    if (r == 0)
+        r = js_file_replace(env, msgs_fd, "index.db", out.data, out.len, true);
+    js_buf_done(&out);
+    return r;
+}
+
+int js_stream_retire_index(struct js_stream *s) {
+    if (s->writer && s->writer->index_blank)
+        return 0;
+    bool blank = s->encrypted && s->seed &&
+                 js_index_write_blank(s->env, s->files.msgs_fd, s->name, s->seed) == 0;
+    if (s->writer)
+        s->writer->index_blank = blank;
+    /* Where there is no room for it, it goes. */
+    if (blank)
+        return 0;
+    return js_file_unlink(s->env, s->files.msgs_fd, "index.db");
 }
 
 int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
@@ -196,7 +220,7 @@ int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
         return 0;
     r = fill_index(s, &ix);
     if (r == 0)
-        r = encode(s, &ix, false, out);
+        r = js_index_seal(s->env, s->name, NULL, &ix, version_for(s), out);
     js_index_db_done(&ix);
     return r;
 }
@@ -225,10 +249,16 @@ int js_stream_write_index(struct js_stream *s) {
         r = js_writer_sync_locked(s, s->writer);
     if (r == 0)
         r = fill_index(s, &ix);
+    /* meta.key may have been lost since the stream was opened. */
+    if (r == 0 && s->encrypted && !s->seed)
+        r = JS_ERR_NO_KEY;
     if (r == 0)
-        r = encode(s, &ix, s->encrypted, &out);
+        r = js_index_seal(s->env, s->name, s->encrypted ? s->seed : NULL, &ix, version_for(s),
+                          &out);
     if (r == 0)
         r = js_file_replace(s->env, s->files.msgs_fd, "index.db", out.data, out.len, true);
+    if (r == 0 && s->writer)
+        s->writer->index_blank = false;
     if (r == 0)
         r = js_ttl_write(s);
     if (r == 0)

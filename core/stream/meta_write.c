@@ -55,11 +55,11 @@ int js_meta_write(const struct js_env *env, int dirfd, const char *name, const u
     return r;
 }
 
-int js_asset_key_make(const struct js_env *env, int dirfd, js_key_fn fn, void *ctx,
-                      const char *account, const char *context, enum js_cipher cipher,
-                      struct js_block_key *ret_key) {
+int js_key_file_make(const struct js_env *env, int dirfd, const char *file, js_key_fn fn, void *ctx,
+                     const char *account, const char *context, enum js_cipher cipher,
+                     struct js_block_key *ret_key) {
     struct js_block_key key = {.cipher = cipher};
-    uint8_t kek[32], file[72];
+    uint8_t kek[32], wrapped[72];
 
     if (!fn)
         return JS_ERR_NO_KEY;
@@ -68,8 +68,8 @@ int js_asset_key_make(const struct js_env *env, int dirfd, js_key_fn fn, void *c
         r = env->rand->fill(env->rand->ctx, key.nonce, js_cipher_nonce_size(cipher));
     r = r < 0 ? JS_ERR_IO : fn(ctx, account, context, kek);
     if (r == 0) {
-        size_t n = js_key_wrap(&key, kek, file);
-        r = n ? js_file_replace(env, dirfd, "meta.key", file, n, true) : JS_ERR_NOMEM;
+        size_t n = js_key_wrap(&key, kek, wrapped);
+        r = n ? js_file_replace(env, dirfd, file, wrapped, n, true) : JS_ERR_NOMEM;
     }
     js_wipe(kek, sizeof kek);
     if (r == 0)

@@ -14,9 +14,9 @@
  * its seed. */
 int js_meta_write(const struct js_env *env, int dirfd, const char *name, const uint8_t *text,
                   size_t len, const struct js_block_key *key);
-/* Makes a seed and the key file (meta.key) for a stream or consumer; context as for the key function. */
-int js_asset_key_make(const struct js_env *env, int dirfd, js_key_fn fn, void *ctx,
-                      const char *account, const char *context, enum js_cipher cipher,
-                      struct js_block_key *ret_key);
+/* Makes a key and its file (meta.key, N.key) below dirfd; context as for the key function. */
+int js_key_file_make(const struct js_env *env, int dirfd, const char *file, js_key_fn fn, void *ctx,
+                     const char *account, const char *context, enum js_cipher cipher,
+                     struct js_block_key *ret_key);
 
 #endif

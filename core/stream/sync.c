@@ -51,7 +51,7 @@ static void drop_file(struct js_stream *s, struct js_wfile *f) {
 static void take_graves(struct js_stream *s, struct job *job) {
     *job = (struct job){.graves = s->graves, .num_graves = s->num_graves};
     /* An index that lists what is about to go would call it lost. */
-    job->error = js_file_unlink(s->env, s->files.msgs_fd, "index.db");
+    job->error = js_stream_retire_index(s);
     js_writer_outdated(s, s->writer);
     s->graves = NULL;
     s->num_graves = s->cap_graves = 0;

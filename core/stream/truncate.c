@@ -17,8 +17,8 @@
 
 /* And what is written beside it: all speak of sequences that will be given out anew. */
 static int unlink_index(struct js_stream *s) {
-    static const char *const names[] = {"index.db", "thw.db", "sched.db"};
-    int r = 0;
+    static const char *const names[] = {"thw.db", "sched.db"};
+    int r = js_stream_retire_index(s);
 
     for (size_t i = 0; i < sizeof names / sizeof *names && r == 0; i++)
         r = js_file_unlink(s->env, s->files.msgs_fd, names[i]);

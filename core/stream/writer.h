@@ -64,6 +64,7 @@ struct js_writer {
     bool dirty;      /* data not synced */
     bool dir_dirty;  /* names in msgs/ changed and the directory was not synced */
     bool changed;    /* index.db is out of date */
+    bool index_blank; /* and it says nothing any more */
     js_time_t changed_since; /* wall clock */
     js_time_t since; /* wall clock of the oldest write not synced */
     uint64_t gen;    /* counts writes; js_sync_wait waits for one */
@@ -128,6 +129,15 @@ int js_stream_sync_due(struct js_stream *stream, js_time_t now);
 /* Writes index.db for the state as it is, atomically. lock held for writing. A stream with damage
  * gets none: the index would turn what is lost into deletions. */
 int js_stream_write_index(struct js_stream *stream);
+/* Appends the bytes of an index.db to out, sealed with the stream's seed (NULL: plain). */
+int js_index_seal(const struct js_env *env, const char *name, const struct js_block_key *seed,
+                  const struct js_index_db *ix, uint8_t version, struct js_buf *out);
+/* index.db must not be believed from now on: before something goes that it speaks of. It is removed; that of
+ * an encrypted stream gives way to one that knows nothing (core/store/fill.c). */
+int js_stream_retire_index(struct js_stream *stream);
+/* An index.db that knows of no message: everybody finds it old and reads the blocks. */
+int js_index_write_blank(const struct js_env *env, int msgs_fd, const char *name,
+                         const struct js_block_key *seed);
 /* The bytes of a plain index.db for a backup; none (0 bytes) when there is no block. */
 int js_stream_encode_index(struct js_stream *s, struct js_buf *out);
 

@@ -150,7 +150,7 @@ PORTED(a_compact_beyond_the_end_that_fails_leaves_the_end) {
  * taken away, nothing goes. */
 PORTED(files_stay_where_the_old_index_cannot_go) {
     const struct rd_fault no_names = {
-        .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = 1};
+        .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = 1, .sticky = true};
     const struct rd_fault none = {0};
 
     pt_open(p, "", 150);
@@ -161,7 +161,7 @@ PORTED(files_stay_where_the_old_index_cannot_go) {
     assert_true(pt_has_file(p, "msgs/index.db"));
     rd_set_fault(p->disk, &no_names);
     assert_int_equal(js_stream_sync(p->stream), JS_ERR_IO);
-    assert_int_equal(rd_faults_fired(p->disk), 1);
+    assert_true(rd_faults_fired(p->disk) > 0);
     rd_set_fault(p->disk, &none);
     assert_true(pt_has_file(p, "msgs/index.db"));
     assert_true(pt_has_file(p, "msgs/1.blk"));
@@ -183,7 +183,7 @@ PORTED(no_block_is_rewritten_where_the_old_index_cannot_go) {
 
     for (bool fired = true; fired; n++) {
         const struct rd_fault no_name = {
-            .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = n};
+            .calls = RD_NAMES, .kind = RD_FAIL, .err = EIO, .countdown = n, .sticky = true};
         pt_open(p, "", 4096);
         fill(p, 100);
         pt_restart_scanned(p);

@@ -210,6 +210,33 @@ def left_alone(jetfs, binary, without_index):
         equal([fingerprint(place) for place in places], before, "what lies there")
 
 
+def crashed(jetfs, binary, cipher, written):
+    """A stream was made, perhaps messages were stored, and we were killed: index.db is that of its
+    making. A server finds it old; without one 2.10 would lose the stream at its second start."""
+    with tempfile.TemporaryDirectory(prefix="jetfs-kinds.") as tmp:
+        kind = Kind(jetfs, tmp, cipher, "none")
+        kind.do("stream", "add", kind.source, "--subject", "k.>", "--cipher", cipher)
+        index = os.path.join(kind.store, "jetstream", "$G", "streams", STREAM, "msgs", "index.db")
+        with open(index, "rb") as file:
+            first = file.read()
+        for _ in range(3 if written else 0):
+            kind.do("pub", kind.source, "k.x", stdin=b"payload")
+        with open(index, "wb") as file:
+            file.write(first)
+        want = kind.messages(kind.store)
+        equal(len(want), 3 if written else 0, "messages")
+        for turn in range(3):
+            with Server(binary, kind.store, **kind.server_key) as server, server.client() as client:
+                check(STREAM in client.stream_names(), "not there:\n" + server.log())
+                compare_messages(from_server(client, STREAM), want, "messages")
+                client.js_publish("k.server", b"from the server")
+                want = from_server(client, STREAM)
+                equal([line for line in server.complaints()
+                       if turn or "prior state" not in line and "outdated" not in line], [],
+                      "warnings")
+            compare_messages(kind.messages(kind.store), want, "jetfs' messages")
+
+
 def run_kinds(tap, jetfs, peers):
     for cipher in CIPHERS:
         for compression in COMPRESSIONS:
@@ -235,6 +262,12 @@ def run_kinds(tap, jetfs, peers):
                             tap.run("%s opens %s with another key" % (version, name), other_key,
                                     kind, binary)
     for version, binary in peers.items():
+        for cipher in CIPHERS[1:]:
+            for written in (False, True):
+                if not version.startswith("2.9"):
+                    tap.run("%s opens what a crash after making a stream left: %s%s" %
+                            (version, cipher, ", with messages" if written else ""), crashed,
+                            jetfs, binary, cipher, written)
         for without in (False, True):
             if version.startswith("2.9") and without:
                 continue

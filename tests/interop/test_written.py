@@ -41,6 +41,9 @@ EXPECTED = {
     "unknown": "newer features: a server without them does not open the stream",
 }
 
+# How many bytes an index.db has that knows of no message (core/store/fill.c): servers find it old.
+BLANK = {"aes": 66, "chacha": 74}
+
 # What a test planted from outside is still there at its end.
 PLANTED = {
     "test_file_store_corrupted_non_ordered_sequences": "sequences that go back",
@@ -113,7 +116,9 @@ class Case:
         self.account, self.name, self.keys = account, name, keys
         self.test = name.split(".")[0]
         msgs = os.path.join(store, "jetstream", account, "streams", "S", "msgs")
-        self.has_index = os.path.exists(os.path.join(msgs, "index.db"))
+        index = os.path.join(msgs, "index.db")
+        self.has_index = os.path.exists(index)
+        self.blank = self.has_index and os.path.getsize(index) == BLANK.get(name.split(".")[1])
         self.blocks = len([file for file in os.listdir(msgs) if file.endswith(".blk")])
         source = "%s/jetstream/%s:S" % (store, account)
         self.read(jetfs, source)
@@ -203,6 +208,15 @@ def misled(version, case, without):
     return version.startswith("2.10.") and without and case.blocks > 32
 
 
+def quiet(complaints, blank):
+    """Nothing is said but that so many index.db are old."""
+    old = [line for line in complaints if line.endswith("index errored: prior state file")]
+    equal(len(old), blank, "streams whose index.db is old")
+    equal([line for line in complaints
+           if line not in old and "detected prior state" not in line and "outdated" not in line], [],
+          "warnings")
+
+
 def serve(tap, jetfs, version, binary, store, cases, without, options):
     with tempfile.TemporaryDirectory(prefix="jetfs-written.") as tmp:
         copied = copy_store(store, tmp, without)
@@ -210,16 +224,17 @@ def serve(tap, jetfs, version, binary, store, cases, without, options):
             cases = [case.without_index(jetfs, copied) for case in cases]
         with Server(binary, copied, accounts=[case.account for case in cases], **options) as server:
             for case in cases:
-                limited = version.startswith("2.10.") and (without or not case.has_index)
+                limited = version.startswith("2.10.") and (without or case.blank or not case.has_index)
                 what = "%s serves %s%s" % (version, case.name, " without index.db" if without else "")
                 if limited and case.test in BROUGHT_BACK:
                     tap.note(what + ": not compared, 2.10 brings removed messages back")
                     continue
                 tap.run(what, case.check, server, misled(version, case, without),
                         limited and case.test in COUNTED_WRONG, limited and case.test in ENDS_EARLIER)
+            blank = 0 if without else sum(case.blank for case in cases)
             tap.run("%s says nothing of %s%s" % (version, cases[0].name.split(".", 1)[1],
                                                  " without index.db" if without else ""),
-                    equal, server.complaints(), [], "warnings")
+                    quiet, server.complaints(), blank)
 
 
 def run_written(tap, jetfs, peers, programs):
