@@ -172,8 +172,10 @@ enum js_backup_flags {
 JS_API int js_stream_backup(struct js_stream *stream, unsigned flags, js_sink_fn sink, void *ctx);
 /*
  * Makes a stream from a backup (file or directory as made by `nats stream backup` or
- * js_stream_backup; tar or NATSARC1). new_name NULL: the name it had. EXISTS when there is such a
- * stream. ret_why as in js_store_open. ret_name (may be NULL, name_size bytes) gets the name.
+ * js_stream_backup; tar or NATSARC1). new_name NULL: the name it had. Damaged messages are left out, and
+ * ret_why tells how many; otherwise it is as in js_store_open. ret_name (may be NULL, name_size bytes) gets
+ * the name. EXISTS when there is such a stream; CORRUPT, BAD_MSG, IO and the like when the configuration, a
+ * block or a consumer cannot be read; then nothing is made.
  */
 JS_API int js_store_restore(struct js_store *store, const char *account, const char *backup_path,
                             const char *new_name, char *ret_name, size_t name_size, char *ret_why,

@@ -117,23 +117,6 @@ static int rewrap_all(struct js_stream *s, uint64_t *ret_changed) {
 
 /* ---- another cipher ------------------------------------------------------------------------------ */
 
-static int fill_copy(struct js_store *store, struct js_stream *from, const char *hidden) {
-    struct js_stream *to;
-    int r = js_store_open_hidden(store, from->account, from->name, hidden, from->lz4, &to);
-
-    if (r < 0)
-        return r;
-    r = js_store_copy_stream(from, to);
-    int f = js_consumers_stop(to);
-    if (r == 0)
-        r = f;
-    f = js_stream_finish(to);
-    if (r == 0)
-        r = f;
-    js_stream_unref(to);
-    return r;
-}
-
 /* Nobody writes to a stream while it is copied: what came in the middle would stay behind. */
 static int hold_still(struct js_stream *s) {
     pthread_rwlock_wrlock(&s->lock);
@@ -186,7 +169,8 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
             io->close(io->ctx, fd);
     }
     if (r == 0)
-        r = fill_copy(store, from, hidden);
+        r = js_store_fill_hidden(store, from, from->account, from->name, hidden, from->lz4,
+                                 NULL, NULL, 0);
     if (r == 0)
         r = js_err_from_errno(-io->exchange(io->ctx, streams, hidden, streams, from->name));
     *ret_exchanged = r == 0;

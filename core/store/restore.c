@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream from a backup. It is made under a hidden name and renamed when it is complete and on disk; a
- * restore that fails leaves nothing behind. Where name and form stay (a plain stream), files are taken as
- * they are; else every message is stored anew, because hashes and keys hang on the stream's name.
+ * A stream from a backup. It is made under a hidden name and renamed when it is complete and on
+ * disk; a restore that fails leaves nothing behind. Where name and form stay (a plain stream),
+ * files are taken as they are; else every message is stored anew, because hashes and keys hang on
+ * the stream's name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 
 #include "core/base/file.h"
 #include "core/base/limits.h"
+#include "core/consumer/consumer.h"
 #include "core/consumer/load.h"
 #include "core/store/store.h"
 #include "core/stream/meta_write.h"
@@ -52,7 +54,8 @@ static int copy_block(struct restore *re, int msgs_fd, uint32_t number) {
             r = JS_ERR_NOMEM;
             break;
         }
-        ssize_t n = js_stream_read_block_file(re->from, number, data.data + data.len, 1u << 20, off);
+        ssize_t n =
+            js_stream_read_block_file(re->from, number, data.data + data.len, 1u << 20, off);
         if (n <= 0) {
             r = (int)n;
             break;
@@ -81,7 +84,7 @@ static int copy_consumer(void *ctx, const char *name) {
     struct consumers *c = ctx;
     const struct js_env *env = c->re->store->env;
     char path[JS_CONSUMER_PATH];
-    int fd;
+    int fd = -1;
 
     if (!js_name_valid(name) || name[0] == '.')
         return 0;
@@ -148,7 +151,8 @@ static int copy_files(struct restore *re) {
     return r < 0 ? r : js_err_from_errno(-env->io->fsync(env->io->ctx, re->fd));
 }
 
-/* ---- anew: another name, or encrypted ---------------------------------------------------------- */
+/* ---- anew: another name, or encrypted ----------------------------------------------------------
+ */
 
 static int store_messages(struct js_stream *from, struct js_stream *to) {
     struct js_stream_state st;
@@ -208,14 +212,15 @@ static int make_consumer(void *ctx, const char *name) {
 
     if (r < 0)
         return r;
-    if (c.config_error == 0) {
+    /* What is made anew would lack what cannot be read. */
+    r = c.config_error ? c.config_error : c.state_error;
+    if (r == 0)
         r = js_stream_create_consumer(m->to, name, (const char *)c.config.data, why, sizeof why);
-        if (r == 0 && c.state_error == 0 && c.info.has_state) {
-            r = js_stream_open_consumer(m->to, name, &made);
-            if (r == 0) {
-                r = js_consumer_force_update(made, &c.state);
-                js_consumer_unref(made);
-            }
+    if (r == 0 && c.info.has_state) {
+        r = js_stream_open_consumer(m->to, name, &made);
+        if (r == 0) {
+            r = js_consumer_force_update(made, &c.state);
+            js_consumer_unref(made);
         }
     }
     js_consumer_loaded_done(&c);
@@ -241,47 +246,74 @@ int js_store_copy_stream(struct js_stream *from, struct js_stream *to) {
     return r;
 }
 
-/* Stores everything anew; the stream is deleted again when that fails. */
-static int rebuild(struct restore *re) {
-    const char *text = js_stream_config_json(re->from);
-    struct making m = {.from = re->from};
-    char *config = NULL, *whole = NULL;
-    json_t *root = json_loads(text, 0, NULL);
+int js_store_fill_hidden(struct js_store *store, struct js_stream *from, const char *account,
+                         const char *name, const char *hidden, bool lz4, const char *then,
+                         char *why, size_t why_size) {
+    struct js_stream *to;
+    int r = js_store_open_hidden(store, account, name, hidden, lz4, &to);
 
+    if (r < 0)
+        return r;
+    r = js_store_copy_stream(from, to);
+    if (r == 0 && then)
+        r = js_stream_update_config(to, then, why, why_size);
+    int f = js_consumers_stop(to);
+    if (r == 0)
+        r = f;
+    f = js_stream_finish(to);
+    if (r == 0)
+        r = f;
+    js_stream_unref(to);
+    return r;
+}
+
+/* The new stream's configuration, and (free(), NULL if it is the same) the one it gets when all is
+ * in it. */
+static int make_config(struct restore *re, struct js_buf *ret_meta, char **ret_then) {
+    const struct js_env *env = re->store->env;
+    json_t *root = json_loads(js_stream_config_json(re->from), 0, NULL);
+
+    *ret_then = NULL;
     if (!root)
         return JS_ERR_CORRUPT;
     /* Servers give every stream its own name; a renamed one must not keep the old. */
     json_object_set_new(root, "name", json_string(re->name));
     json_object_del(root, "first_seq");
-    /* A stream is sealed when all is in it. */
     bool sealed = json_is_true(json_object_get(root, "sealed"));
     if (sealed)
-        whole = json_dumps(root, JSON_COMPACT);
+        *ret_then = json_dumps(root, JSON_COMPACT);
     json_object_del(root, "sealed");
-    config = json_dumps(root, JSON_COMPACT);
+    char *config = json_dumps(root, JSON_COMPACT);
     json_decref(root);
-    int r = config && (whole || !sealed) ? 0 : JS_ERR_NOMEM;
+    int r = config && (*ret_then || !sealed) ? 0 : JS_ERR_NOMEM;
     if (r == 0)
-        r = js_store_create_stream(re->store, re->account, re->name, config, re->why, re->why_size);
+        r = js_stream_config_make(env, re->name, config, env->clock->now(env->clock->ctx), ret_meta,
+                                  re->why, re->why_size);
     free(config);
-    if (r < 0) {
-        free(whole);
-        return r;
-    }
-    r = js_store_get_stream(re->store, re->account, re->name, &m.to);
-    if (r == 0) {
-        r = js_store_copy_stream(re->from, m.to);
-        if (r == 0 && sealed)
-            r = js_stream_update_config(m.to, whole, re->why, re->why_size);
-        js_stream_unref(m.to);
-    }
-    free(whole);
-    if (r < 0)
-        (void)js_store_delete_stream(re->store, re->account, re->name);
     return r;
 }
 
-static int place_files(struct restore *re) {
+/* Stores everything anew. */
+static int copy_messages(struct restore *re, const char *hidden) {
+    struct js_buf meta = {.env = re->store->env};
+    char *then;
+    int r = make_config(re, &meta, &then);
+
+    if (r == 0)
+        r = js_store_fill_new(re->store, re->fd, re->account, re->name, meta.data, meta.len,
+                              js_store_cipher(re->store->options.cipher));
+    if (r == 0)
+        r = js_store_fill_hidden(re->store, re->from, re->account, re->name, hidden, false, then,
+                                 re->why, re->why_size);
+    free(then);
+    js_buf_done(&meta);
+    return r;
+}
+
+/* ---- under a hidden name -----------------------------------------------------------------------
+ */
+
+static int make_stream(struct restore *re, bool files) {
     const struct js_env *env = re->store->env;
     char tmp[300];
     struct stat st;
@@ -294,16 +326,46 @@ static int place_files(struct restore *re) {
         r = make_dir(env, re->streams_fd, tmp, &re->fd);
     if (r < 0)
         return r;
-    r = copy_files(re);
+    r = files ? copy_files(re) : copy_messages(re, tmp);
     env->io->close(env->io->ctx, re->fd);
     if (r == 0)
-        r = js_err_from_errno(-env->io->rename(env->io->ctx, re->streams_fd, tmp, re->streams_fd,
-                                               re->name));
+        r = js_err_from_errno(
+            -env->io->rename(env->io->ctx, re->streams_fd, tmp, re->streams_fd, re->name));
     if (r == 0)
         r = js_err_from_errno(-env->io->fsync(env->io->ctx, re->streams_fd));
     else
         (void)js_store_clear_dir(env, re->streams_fd, tmp);
     return r;
+}
+
+/* Where less would be restored than the backup may hold, because of what can be read of it now. */
+static int check_backup(struct restore *re) {
+    struct js_stream *s = re->from;
+    int r = js_stream_scan(s);
+
+    if (r == 0 && !s->has_config) {
+        js_why(re->why, re->why_size, "the configuration in the backup cannot be read");
+        r = JS_ERR_CORRUPT;
+    }
+    pthread_rwlock_rdlock(&s->lock);
+    for (size_t i = 0; i < s->num_blocks && r == 0; i++)
+        if (s->blocks[i]->unreadable && !s->blocks[i]->missing) {
+            js_why(re->why, re->why_size, "block %u of the backup cannot be read",
+                   s->blocks[i]->number);
+            r = JS_ERR_BAD_MSG;
+        }
+    pthread_rwlock_unlock(&s->lock);
+    return r;
+}
+
+/* What was left out is told, though the rest was restored. */
+static void tell_lost(struct restore *re) {
+    struct js_stream_state st;
+
+    js_stream_get_state(re->from, &st);
+    if (st.num_lost)
+        js_why(re->why, re->why_size, "%llu messages of the backup are damaged",
+               (unsigned long long)st.num_lost);
 }
 
 static int give_name(void *ctx, const char *name) {
@@ -342,8 +404,7 @@ int js_store_restore(struct js_store *store, const char *account, const char *ba
         r = js_store_get_stream(backup, from_account, name, &re.from);
     if (r == 0) {
         re.name = new_name ? new_name : name;
-        if (!js_name_valid(re.name) || re.name[0] == '.')
-            r = JS_ERR_INVAL;
+        r = !js_name_valid(re.name) || re.name[0] == '.' ? JS_ERR_INVAL : check_backup(&re);
         for (size_t i = 0; i < 2 && r == 0; i++)
             r = js_store_check_name(store, account, i ? "jetfs" : "streams", re.name);
         if (r == 0)
@@ -351,10 +412,11 @@ int js_store_restore(struct js_store *store, const char *account, const char *ba
                                         why_size);
         if (r == 0)
             r = js_store_provide_account(store, account, &re.streams_fd);
-        if (r == 0 && strcmp(re.name, name) == 0 && store->options.cipher == JS_CIPHER_NEW_NONE)
-            r = place_files(&re);
-        else if (r == 0)
-            r = rebuild(&re);
+        if (r == 0)
+            r = make_stream(&re, strcmp(re.name, name) == 0 &&
+                                     store->options.cipher == JS_CIPHER_NEW_NONE);
+        if (r == 0)
+            tell_lost(&re);
         if (r == 0 && ret_name)
             snprintf(ret_name, name_size, "%s", re.name);
         js_stream_unref(re.from);

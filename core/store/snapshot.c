@@ -180,14 +180,16 @@ static int put_consumer(void *ctx, const char *name) {
 
     if (r < 0)
         return r == JS_ERR_NO_CONSUMER ? 0 : r;
-    if (c.config_error == 0) {
+    /* That it cannot be read now does not mean that there is nothing. */
+    r = c.config_error ? c.config_error : c.state_error;
+    if (r == 0) {
         size_t len = strlen((const char *)c.config.data);
         snprintf(key, sizeof key, "%s/%s", b->s->name, name);
         js_meta_sum(key, c.config.data, len, sum);
         r = tar_file(b, js_consumer_path(path, name, "meta.inf"), c.config.data, len);
         if (r == 0)
             r = tar_file(b, js_consumer_path(path, name, "meta.sum"), sum, 16);
-        if (r == 0 && c.state_error == 0 && c.info.has_state) {
+        if (r == 0 && c.info.has_state) {
             js_consumer_state_encode(&c.state, b->now, &state);
             r = state.failed ? JS_ERR_NOMEM
                              : tar_file(b, js_consumer_path(path, name, "o.dat"), state.data,

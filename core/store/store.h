@@ -99,6 +99,11 @@ int js_store_open_hidden(struct js_store *store, const char *account, const char
 
 /* Stores everything of a stream, consumers too, in an empty one: sequences, times and state stay. */
 int js_store_copy_stream(struct js_stream *from, struct js_stream *to);
+/* The same into the stream in the hidden directory (js_store_open_hidden), which is finished; then (may be
+ * NULL): the configuration that it gets when all is in it. */
+int js_store_fill_hidden(struct js_store *store, struct js_stream *from, const char *account,
+                         const char *name, const char *hidden, bool lz4, const char *then, char *why,
+                         size_t why_size);
 
 void js_why(char *ret_why, size_t why_size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -401,6 +401,8 @@ static int run_restore(struct jf_call *call) {
     } else {
         jf_out_printf(call->out, "%s\n", name);
     }
+    if (r == 0 && why[0])
+        fprintf(stderr, "jetfs: %s: %s (the rest was restored)\n", call->words[0], why);
     return jf_source_close(&source, code);
 }
 

@@ -133,6 +133,33 @@ expect "a cut backup is refused" 1 restore cut.tar.s2 u
 [ -z "$(ls -A u/jetstream/\$G/streams 2>/dev/null)" ]
 result "and leaves nothing" $?
 expect "no backup" 1 restore s u
+
+# A message that is damaged in the backup is left out, and the user is told; a consumer that cannot be read is
+# not passed over, neither here nor where a stream is stored anew.
+expect "add, to be damaged" 0 stream add d:D --subject 'd.>'
+publish d:D d.x 9
+sed -i 's/line 5/line Z/' d/jetstream/\$G/streams/D/msgs/1.blk
+expect "backup of a damaged stream" 0 backup d:D d.tar.s2
+expect "restored under another name" 0 restore d.tar.s2 dd --name X
+grep -q '^jetfs: d.tar.s2: 1 messages of the backup are damaged' err
+result "it says what is missing" $?
+[ "$("$jetfs" dump dd:X | wc -l)" = 8 ]
+result "the others are there" $?
+expect "add, with a consumer" 0 stream add o:O --subject 'o.>'
+publish o:O o.x 9
+expect "a consumer" 0 consumer add o:O c
+"$jetfs" next o:O c -n 3 >/dev/null
+
+expect "backup with a consumer" 0 backup o:O o.tar.s2
+printf '\026\377\377' >o/jetstream/\$G/streams/O/obs/c/o.dat
+rm -f o/jetstream/\$G/streams/O/obs/c/o.dat.prev
+find o -type f -exec cksum {} + | sort >o.before
+expect "no backup that lacks a consumer's state" 1 backup o:O o2.tar.s2
+printf secret >k
+expect "no conversion that lacks it" 1 rekey o --key-file k --cipher aes
+find o -type f -exec cksum {} + | sort | grep -v index.db >o.after
+grep -v index.db o.before | cmp - o.after
+result "all is as it was" $?
 cp -r "$golden"/2.15.1/backup bk && chmod -R u+w bk
 for f in bk/*.tar.s2 bk/*/*.tar.s2; do
     [ -f "$f" ] && break
