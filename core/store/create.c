@@ -185,12 +185,19 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
     if (r < 0)
         return r;
     char gone[300];
-    /* Out of sight first, by a name that servers finish deleting should we crash. */
     snprintf(gone, sizeof gone, ".%s", name);
-    r = js_err_from_errno(-io->rename(io->ctx, streams, name, streams, gone));
-    fd = r == 0 ? io->open_dir(io->ctx, streams, gone) : -1;
+    /* What an earlier crash left. */
+    r = js_store_clear_dir(store->env, streams, gone);
+    /* Out of sight first, by a name that servers finish deleting should we crash. */
+    if (r == 0)
+        r = js_err_from_errno(-io->rename(io->ctx, streams, name, streams, gone));
+    bool hidden = r == 0;
+    fd = hidden ? io->open_dir(io->ctx, streams, gone) : -1;
     if (r == 0 && fd < 0)
         r = js_err_from_errno(-fd);
+    /* The old name may not come back with half of what was in it. */
+    if (r == 0)
+        r = sync_fd(store->env, streams);
     if (r == 0)
         r = clear_dir(store, fd, "msgs");
     if (r == 0)
@@ -201,11 +208,13 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
         io->close(io->ctx, fd);
     if (r == 0)
         r = js_err_from_errno(-io->rmdir(io->ctx, streams, gone));
-    else if (fd >= 0 || r == JS_ERR_NOT_EMPTY)
+    else if (hidden)
         /* Something that is not ours stands in it: it keeps its name. */
         (void)io->rename(io->ctx, streams, gone, streams, name);
-    if (r == 0)
-        r = sync_fd(store->env, streams);
+    if (hidden) {
+        int f = sync_fd(store->env, streams);
+        r = r < 0 ? r : f;
+    }
     io->close(io->ctx, streams);
     return r;
 }
