@@ -126,15 +126,52 @@ struct unlinker {
 };
 
 /* Files that may stand in an empty stream's msgs/ and go with it. */
+static int expect_known(void *arg, const char *name) {
+    (void)arg;
+    return js_block_number_of(name, ".blk") || js_block_number_of(name, ".key") ||
+                   strcmp(name, "index.db") == 0 || strcmp(name, "thw.db") == 0 ||
+                   strcmp(name, "sched.db") == 0
+               ? 0
+               : JS_ERR_NOT_EMPTY;
+}
+
 static int unlink_known(void *arg, const char *name) {
     struct unlinker *u = arg;
-    int r;
+    int r = expect_known(NULL, name);
 
-    if (!js_block_number_of(name, ".blk") && !js_block_number_of(name, ".key") &&
-        strcmp(name, "index.db") != 0 && strcmp(name, "thw.db") != 0)
-        return JS_ERR_NOT_EMPTY;
-    r = u->s->env->io->unlink(u->s->env->io->ctx, u->fd, name);
-    return r < 0 ? js_err_from_errno(-r) : 0;
+    if (r == 0)
+        r = js_file_unlink(u->s->env, u->fd, name);
+    return r;
+}
+
+static int expect_own(void *arg, const char *name) {
+    static const char *const own[] = {"msgs",     "obs",          "meta.inf",     "meta.sum",
+                                      "meta.key", "meta.inf.tmp", "meta.sum.tmp", "meta.key.tmp"};
+    (void)arg;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strcmp(name, own[i]) == 0)
+            return 0;
+    return JS_ERR_NOT_EMPTY;
+}
+
+static int expect_names(const struct js_env *env, int parent, const char *dir,
+                        int (*fn)(void *, const char *)) {
+    int fd = env->io->open_dir(env->io->ctx, parent, dir);
+
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : js_err_from_errno(-fd);
+    int r = js_io_result(env->io->list(env->io->ctx, fd, fn, NULL));
+    env->io->close(env->io->ctx, fd);
+    return r;
+}
+
+/* Nothing of it goes if something stands in it that is not ours, or that was kept for the user. */
+static int expect_nothing_else(struct js_store *s, int stream_fd) {
+    int r = expect_names(s->env, stream_fd, ".", expect_own);
+
+    if (r == 0)
+        r = expect_names(s->env, stream_fd, "msgs", expect_known);
+    return r == 0 ? expect_names(s->env, stream_fd, "obs", expect_known) : r;
 }
 
 static int check_empty(struct js_store *store, const char *account, const char *name) {
@@ -153,11 +190,6 @@ static int check_empty(struct js_store *store, const char *account, const char *
     return r;
 }
 
-static int unlink_if_there(const struct js_env *env, int fd, const char *name) {
-    int r = env->io->unlink(env->io->ctx, fd, name);
-    return r < 0 && r != -ENOENT ? js_err_from_errno(-r) : 0;
-}
-
 static int clear_dir(struct js_store *s, int parent, const char *name) {
     const struct js_io *io = s->env->io;
     struct unlinker u = {.s = s, .fd = io->open_dir(io->ctx, parent, name)};
@@ -170,7 +202,8 @@ static int clear_dir(struct js_store *s, int parent, const char *name) {
 }
 
 int js_store_remove_empty_stream(struct js_store *store, const char *account, const char *name) {
-    static const char *const files[] = {"meta.inf", "meta.sum", "meta.key"};
+    static const char *const files[] = {"meta.inf",     "meta.sum",     "meta.key",
+                                        "meta.inf.tmp", "meta.sum.tmp", "meta.key.tmp"};
     const struct js_io *io = store->env->io;
     int streams, fd;
 
@@ -195,6 +228,8 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
     fd = hidden ? io->open_dir(io->ctx, streams, gone) : -1;
     if (r == 0 && fd < 0)
         r = js_err_from_errno(-fd);
+    if (r == 0)
+        r = expect_nothing_else(store, fd);
     /* The old name may not come back with half of what was in it. */
     if (r == 0)
         r = sync_fd(store->env, streams);
@@ -203,7 +238,7 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
     if (r == 0)
         r = clear_dir(store, fd, "obs");
     for (size_t i = 0; r == 0 && i < sizeof files / sizeof files[0]; i++)
-        r = unlink_if_there(store->env, fd, files[i]);
+        r = js_file_unlink(store->env, fd, files[i]);
     if (fd >= 0)
         io->close(io->ctx, fd);
     if (r == 0)

@@ -226,26 +226,41 @@ static void while_an_empty_stream_is_removed(void **unused) {
     of_all_ciphers(REMOVE_EMPTY);
 }
 
-/* What is not ours is not left under a name by which servers would delete it. */
+/* What is not ours, or was kept for the user, is not left under a name by which servers would delete it, and
+ * nothing of the stream goes. */
 static void a_stream_that_is_kept_keeps_its_name(void **unused) {
-    struct place p = {.disk = rd_new()};
-    struct snap own;
+    static const char *const strange[] = {"msgs/notes.txt", "notes.txt", "quarantine"};
 
     (void)unused;
-    open_place(&p);
-    assert_int_equal(make(&p, "B", "NEW"), 0);
-    assert_int_equal(
-        rd_put(p.disk, "/s/jetstream/B/streams/NEW/msgs/notes.txt", (const uint8_t *)"x", 1), 0);
-    rd_record(p.disk);
-    assert_int_equal(change(&p, REMOVE_EMPTY), JS_ERR_NOT_EMPTY);
-    struct place after = {.disk = rd_crash(p.disk, rd_recorded(p.disk), RD_ALL_LOST, 1)};
-    close_place(&p);
-    open_place(&after);
-    assert_int_equal(see(&after, "B", "NEW", &own, "kept"), 0);
-    snap_done(&own);
-    close_place(&after);
-    rd_free(after.disk);
-    rd_free(p.disk);
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        struct place p = {.disk = rd_new()};
+        struct snap own;
+        char path[100];
+
+        open_place(&p);
+        assert_int_equal(make(&p, "B", "NEW"), 0);
+        fill(&p, "B", "NEW");
+        struct js_stream *s;
+        assert_int_equal(js_store_get_stream(p.store, "B", "NEW", &s), 0);
+        assert_int_equal(js_stream_purge(s, NULL), 0);
+        js_stream_unref(s);
+        close_place(&p);
+        open_place(&p);
+        snprintf(path, sizeof path, "/s/jetstream/B/streams/NEW/%s", strange[i]);
+        assert_int_equal(rd_put(p.disk, path, (const uint8_t *)"x", 1), 0);
+        rd_record(p.disk);
+        assert_int_equal(change(&p, REMOVE_EMPTY), JS_ERR_NOT_EMPTY);
+        struct place after = {.disk = rd_crash(p.disk, rd_recorded(p.disk), RD_ALL_LOST, 1)};
+        close_place(&p);
+        assert_true(rd_get(after.disk, path, NULL) >= 0);
+        open_place(&after);
+        assert_int_equal(see(&after, "B", "NEW", &own, strange[i]), 0);
+        assert_int_equal(own.last, 40);
+        snap_done(&own);
+        close_place(&after);
+        rd_free(after.disk);
+        rd_free(p.disk);
+    }
 }
 
 int main(void) {
