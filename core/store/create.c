@@ -219,17 +219,15 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
         return r;
     char gone[300];
     snprintf(gone, sizeof gone, ".%s", name);
+    fd = io->open_dir(io->ctx, streams, name);
+    r = fd < 0 ? js_err_from_errno(-fd) : expect_nothing_else(store, fd);
     /* What an earlier crash left. */
-    r = js_store_clear_dir(store->env, streams, gone);
+    if (r == 0)
+        r = js_store_clear_dir(store->env, streams, gone);
     /* Out of sight first, by a name that servers finish deleting should we crash. */
     if (r == 0)
         r = js_err_from_errno(-io->rename(io->ctx, streams, name, streams, gone));
     bool hidden = r == 0;
-    fd = hidden ? io->open_dir(io->ctx, streams, gone) : -1;
-    if (r == 0 && fd < 0)
-        r = js_err_from_errno(-fd);
-    if (r == 0)
-        r = expect_nothing_else(store, fd);
     /* The old name may not come back with half of what was in it. */
     if (r == 0)
         r = sync_fd(store->env, streams);
