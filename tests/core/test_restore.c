@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tests/core/place.h"
 #include "tests/crash/crash.h"
 
 #define SEEDS 3
@@ -22,14 +23,6 @@
 struct archive {
     uint8_t *data;
     size_t len, cap;
-};
-
-/* A store on a disk. */
-struct place {
-    struct ramdisk *disk;
-    struct testenv te;
-    struct js_store *store;
-    enum js_new_cipher cipher;
 };
 
 /* How the backup is restored. */
@@ -47,30 +40,6 @@ static const struct way ways[] = {
     {"encrypted with ChaCha", "SRC", JS_CIPHER_NEW_CHACHA, false},
     {"encrypted with AES, under another name", "NEW", JS_CIPHER_NEW_AES, false},
 };
-
-static int server_key(void *ctx, const char *account, const char *context, uint8_t ret_kek[32]) {
-    (void)ctx;
-    return js_kek_derive("secret", 6, account, context, ret_kek);
-}
-
-static void open_place(struct place *p) {
-    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE,
-                                       .sync = JS_SYNC_CLOSE,
-                                       .cipher = p->cipher,
-                                       .block_size = 2048,
-                                       .key = server_key};
-    char why[256] = "";
-
-    te_init(&p->te, rd_io(p->disk));
-    if (js_store_open(&p->te.env, "/s", &options, &p->store, why, sizeof why) < 0)
-        fail_msg("open: %s", why);
-}
-
-static void close_place(struct place *p) {
-    assert_int_equal(js_store_close(p->store), 0);
-    assert_int_equal(rd_open_files(p->disk), 0);
-    assert_int_equal(atomic_load(&p->te.memory), 0);
-}
 
 static int take_archive(void *ctx, const void *data, size_t len) {
     struct archive *a = ctx;
