@@ -198,6 +198,9 @@ static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
 
     pthread_rwlock_wrlock(&stream->lock);
     int r = stream->write_error ? JS_ERR_WRITE_FAILED : 0;
+    /* What shows where the stream stands without the files that will go may be buffered yet. */
+    if (r == 0 && stream->writer && stream->num_graves && !stream->backing_up)
+        r = js_writer_flush(stream, stream->writer);
     if (r == 0 && stream->writer)
         take_job(stream, &job);
     else

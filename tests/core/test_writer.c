@@ -243,9 +243,34 @@ PORTED(a_sync_counts_when_it_is_done) {
     }
 }
 
+/* Before the files of blocks that hold nothing go, what shows where the stream stands is in a file: even
+ * then when only the buffer has it. */
+PORTED(the_end_never_moves_back) {
+    js_seq_t highest = 0;
+
+    p->flags = JS_OPEN_ASYNC;
+    pt_open(p, "\"max_msgs\":1", 4 * pt_record(3, 0, 1));
+    rd_record(p->disk);
+    pt_store_n(p, 400, "foo", "x");
+    for (size_t at = 0; at <= rd_recorded(p->disk); at++) {
+        struct pt q = {.perm = p->perm, .disk = rd_crash(p->disk, at, RD_ALL_KEPT, 1)};
+        te_init(&q.te, rd_io(q.disk));
+        pt_reopen(&q);
+        js_seq_t last = pt_state(&q).last_seq;
+        if (last < highest)
+            fail_msg("before call %zu: %llu after %llu", at, (unsigned long long)last,
+                     (unsigned long long)highest);
+        highest = last;
+        pt_close(&q);
+        rd_free(q.disk);
+    }
+    assert_true(highest > 300);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sequences_end),
+        cmocka_unit_test(the_end_never_moves_back),
         cmocka_unit_test(a_sync_counts_when_it_is_done),
         cmocka_unit_test(encrypted_streams_always_have_an_index),
         cmocka_unit_test(a_failed_tombstone_counts_for_nothing),
