@@ -232,7 +232,8 @@ struct js_store_options {
     uint64_t cache_bytes;    /* block cache budget; 0 = 256 MiB */
     enum js_sync_mode sync;  /* when writes reach the disk */
     unsigned sync_interval;  /* seconds, for JS_SYNC_INTERVAL; 0 = 120 */
-    unsigned scan_threads;   /* 0 = one per core, at most 8 */
+    unsigned scan_threads;   /* to read blocks, write buffers and compress backups: 0 = one per core,
+                              * at most 8; 1 = the caller's alone */
     uint64_t index_bytes;    /* memory for what is known per message, a stream; 0 = 1 GiB. Above it
                               * blocks are looked at again when they are asked for */
     enum js_new_cipher cipher; /* of streams that are created; needs a key */

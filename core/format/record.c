@@ -50,27 +50,51 @@ static uint64_t digest(const struct js_hash_key *key, const uint8_t *head, const
     return js_hash64(key, pieces, 3);
 }
 
+/* The same of a record without headers: subject and payload stand together. */
+static uint64_t digest_joined(const struct js_hash_key *key, const uint8_t *p, uint32_t len) {
+    struct js_span pieces[2] = {{p + 4, 16}, {p + JS_RECORD_HEAD, len - JS_MIN_RECORD}};
+    return js_hash64(key, pieces, 2);
+}
+
 bool js_record_verify(const struct js_record *r, const struct js_hash_key *key, const uint8_t *p) {
     uint64_t d;
 
-    if (!r->has_hdr) {
-        /* Subject and payload stand together. */
-        struct js_span pieces[2] = {
-            {p + 4, 16}, {p + JS_RECORD_HEAD, r->len - JS_MIN_RECORD}};
-        d = js_hash64(key, pieces, 2);
-    } else {
+    if (!r->has_hdr)
+        d = digest_joined(key, p, r->len);
+    else
         d = digest(key, p, r->subject, r->subject_len, r->subject + r->subject_len + 4,
                    r->len - JS_MIN_RECORD - 4 - r->subject_len);
-    }
     return d == js_get64(r->sum);
 }
 
-/* As a text of js_hash64_two; false if it is none. */
-static bool as_text(const struct js_record *r, const uint8_t *p, struct js_hash_text *ret) {
+/* A record of this length word as a text of js_hash64_two; false if it is none. */
+static bool as_text(uint32_t word, const uint8_t *p, struct js_hash_text *ret) {
     *ret = (struct js_hash_text){.head = p + 4,
                                  .body = p + JS_RECORD_HEAD,
-                                 .body_len = r->len - JS_MIN_RECORD};
-    return !r->has_hdr && ret->body_len >= 16;
+                                 .body_len = (word & ~JS_LEN_HAS_HEADERS) - JS_MIN_RECORD};
+    return !(word & JS_LEN_HAS_HEADERS) && ret->body_len >= 16;
+}
+
+#define JOINED_AT_MOST 1024
+
+/* The length of the headers is no part of the text: around it a short record is put together. */
+static bool text_at(const uint8_t *p, uint8_t scratch[JOINED_AT_MOST], struct js_hash_text *ret) {
+    uint32_t word = js_get32(p), len = word & ~JS_LEN_HAS_HEADERS;
+
+    if (!(word & JS_LEN_HAS_HEADERS))
+        return as_text(word, p, ret);
+    size_t slen = js_get16(p + 20), body = len - JS_MIN_RECORD - 4;
+    if (body > JOINED_AT_MOST)
+        return false;
+    memcpy(scratch, p + JS_RECORD_HEAD, slen);
+    memcpy(scratch + slen, p + JS_RECORD_HEAD + slen + 4, body - slen);
+    *ret = (struct js_hash_text){.head = p + 4, .body = scratch, .body_len = body};
+    return body >= 16;
+}
+
+/* A length that was repaired is the record's, not the one that stands there. */
+static bool text_of(const struct js_record *r, const uint8_t *p, struct js_hash_text *ret) {
+    return as_text(r->len | (r->has_hdr ? JS_LEN_HAS_HEADERS : 0), p, ret);
 }
 
 bool js_records_verify(const struct js_record *records, const uint8_t *const *ps, size_t n,
@@ -81,7 +105,7 @@ bool js_records_verify(const struct js_record *records, const uint8_t *const *ps
     for (; i + 1 < n && good; i += 2) {
         struct js_hash_text text[2];
         uint64_t d[2];
-        if (!as_text(&records[i], ps[i], &text[0]) || !as_text(&records[i + 1], ps[i + 1], &text[1])) {
+        if (!text_of(&records[i], ps[i], &text[0]) || !text_of(&records[i + 1], ps[i + 1], &text[1])) {
             good = js_record_verify(&records[i], key, ps[i]) &&
                    js_record_verify(&records[i + 1], key, ps[i + 1]);
             continue;
@@ -99,9 +123,9 @@ uint32_t js_record_size(size_t subject_len, size_t hdr_len, size_t data_len) {
     return n > JS_MAX_RECORD ? 0 : (uint32_t)n;
 }
 
-void js_record_encode(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
-                      size_t subject_len, const uint8_t *hdr, size_t hdr_len,
-                      const uint8_t *data, size_t data_len, const struct js_hash_key *key) {
+void js_record_lay_out(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
+                       size_t subject_len, const uint8_t *hdr, size_t hdr_len, const uint8_t *data,
+                       size_t data_len) {
     uint32_t len = js_record_size(subject_len, hdr_len, data_len);
     uint8_t *q = p + JS_RECORD_HEAD;
 
@@ -119,7 +143,37 @@ void js_record_encode(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const 
     }
     if (data_len)
         memcpy(q, data, data_len);
-    q += data_len;
-    const uint8_t *rest = p + JS_RECORD_HEAD + subject_len + (hdr_len ? 4 : 0);
-    js_put64(q, digest(key, p, p + JS_RECORD_HEAD, subject_len, rest, (size_t)(q - rest)));
+}
+
+void js_record_sum(uint8_t *p, const struct js_hash_key *key) {
+    uint32_t word = js_get32(p), len = word & ~JS_LEN_HAS_HEADERS;
+    size_t slen = js_get16(p + 20);
+    const uint8_t *rest = p + JS_RECORD_HEAD + slen + 4;
+
+    js_put64(p + len - 8, word & JS_LEN_HAS_HEADERS
+                              ? digest(key, p, p + JS_RECORD_HEAD, slen, rest,
+                                       (size_t)(p + len - 8 - rest))
+                              : digest_joined(key, p, len));
+}
+
+void js_record_sum_two(uint8_t *p, uint8_t *q, const struct js_hash_key *key) {
+    uint8_t scratch[2][JOINED_AT_MOST];
+    struct js_hash_text text[2];
+    uint64_t d[2];
+
+    if (!text_at(p, scratch[0], &text[0]) || !text_at(q, scratch[1], &text[1])) {
+        js_record_sum(p, key);
+        js_record_sum(q, key);
+        return;
+    }
+    js_hash64_two(key, text, d);
+    js_put64(p + (js_get32(p) & ~JS_LEN_HAS_HEADERS) - 8, d[0]);
+    js_put64(q + (js_get32(q) & ~JS_LEN_HAS_HEADERS) - 8, d[1]);
+}
+
+void js_record_encode(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
+                      size_t subject_len, const uint8_t *hdr, size_t hdr_len,
+                      const uint8_t *data, size_t data_len, const struct js_hash_key *key) {
+    js_record_lay_out(p, seq_and_flags, time, subject, subject_len, hdr, hdr_len, data, data_len);
+    js_record_sum(p, key);
 }

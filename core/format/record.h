@@ -50,7 +50,14 @@ bool js_records_verify(const struct js_record *records, const uint8_t *const *ps
                        const struct js_hash_key *key);
 /* Total length on disk of a message with these parts; 0 if above the limit. */
 uint32_t js_record_size(size_t subject_len, size_t hdr_len, size_t data_len);
-/* Writes a record of js_record_size() bytes to p. seq carries its flag bits. */
+/* Writes a record of js_record_size() bytes to p, but for its checksum. seq carries its flag bits. */
+void js_record_lay_out(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
+                       size_t subject_len, const uint8_t *hdr, size_t hdr_len, const uint8_t *data,
+                       size_t data_len);
+/* Puts the checksum into a record that was laid out; into two, which takes hardly longer. */
+void js_record_sum(uint8_t *p, const struct js_hash_key *key);
+void js_record_sum_two(uint8_t *p, uint8_t *q, const struct js_hash_key *key);
+/* All of it. */
 void js_record_encode(uint8_t *p, uint64_t seq_and_flags, js_time_t time, const char *subject,
                       size_t subject_len, const uint8_t *hdr, size_t hdr_len,
                       const uint8_t *data, size_t data_len, const struct js_hash_key *key);

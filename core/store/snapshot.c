@@ -14,11 +14,9 @@
 #include "core/block/scan.h"
 #include "core/consumer/consumer.h"
 #include "core/consumer/load.h"
-#include "core/format/s2.h"
+#include "core/store/pack.h"
 #include "core/store/store.h"
 #include "core/stream/writer.h"
-
-#define PIECE (1u << 20)
 
 struct member {
     uint32_t number, version;
@@ -27,10 +25,7 @@ struct member {
 
 struct backup {
     struct js_stream *s;
-    js_sink_fn sink;
-    void *ctx;
-    struct js_buf tar; /* not yet compressed */
-    struct js_buf out;
+    struct js_pack *tar;
     struct member *blocks;
     size_t num_blocks;
     struct js_buf index;
@@ -39,25 +34,6 @@ struct backup {
 };
 
 /* ---- tar ------------------------------------------------------------------------------------- */
-
-static int drain(struct backup *b, bool all) {
-    size_t done = 0;
-    int r = b->tar.failed ? JS_ERR_NOMEM : 0;
-
-    while (r == 0 && b->tar.len - done >= (all ? 1 : PIECE)) {
-        size_t n = b->tar.len - done < PIECE ? b->tar.len - done : PIECE;
-        b->out.len = 0;
-        r = js_s2_encode(b->tar.data + done, n, &b->out);
-        if (r == 0 && b->out.failed)
-            r = JS_ERR_NOMEM;
-        if (r == 0)
-            r = b->sink(b->ctx, b->out.data, b->out.len);
-        done += n;
-    }
-    memmove(b->tar.data, b->tar.data + done, b->tar.len - done);
-    b->tar.len -= done;
-    return r < 0 ? r : 0;
-}
 
 static void tar_header(struct backup *b, const char *path, uint64_t size, char type) {
     uint8_t h[512] = {0};
@@ -78,7 +54,7 @@ static void tar_header(struct backup *b, const char *path, uint64_t size, char t
         sum += h[i];
     snprintf((char *)h + 148, 8, "%06o", sum);
     h[155] = ' ';
-    js_buf_append(&b->tar, h, sizeof h);
+    js_pack_put(b->tar, h, sizeof h);
 }
 
 static void tar_pad(struct backup *b, uint64_t size) {
@@ -86,7 +62,7 @@ static void tar_pad(struct backup *b, uint64_t size) {
     size_t rest = (size_t)(size % 512);
 
     if (rest)
-        js_buf_append(&b->tar, zeros, 512 - rest);
+        js_pack_put(b->tar, zeros, 512 - rest);
 }
 
 static int tar_file(struct backup *b, const char *path, const void *data, uint64_t size) {
@@ -98,13 +74,13 @@ static int tar_file(struct backup *b, const char *path, const void *data, uint64
         if (len < 0 || (size_t)len >= sizeof line)
             return JS_ERR_INVAL;
         tar_header(b, "PaxHeaders/path", (uint64_t)len, 'x');
-        js_buf_append(&b->tar, line, (size_t)len);
+        js_pack_put(b->tar, line, (size_t)len);
         tar_pad(b, (uint64_t)len);
     }
     tar_header(b, path, size, '0');
-    js_buf_append(&b->tar, data, size);
+    js_pack_put(b->tar, data, size);
     tar_pad(b, size);
-    return drain(b, false);
+    return js_pack_put(b->tar, "", 0); /* any error of those above */
 }
 
 /* ---- what is backed up ------------------------------------------------------------------------- */
@@ -224,19 +200,22 @@ static int put_all(struct backup *b, unsigned flags) {
             r = js_stream_list_consumers(b->s, put_consumer, b);
     }
     if (r == 0) {
-        js_buf_append(&b->tar, end, sizeof end);
-        r = drain(b, true);
+        js_pack_put(b->tar, end, sizeof end);
+        r = js_pack_end(b->tar);
     }
     return r;
 }
 
 int js_stream_backup(struct js_stream *stream, unsigned flags, js_sink_fn sink, void *ctx) {
     const struct js_env *env = stream->env;
-    struct backup b = {.s = stream, .sink = sink, .ctx = ctx, .now = env->clock->now(env->clock->ctx)};
+    struct backup b = {.s = stream, .now = env->clock->now(env->clock->ctx)};
 
-    b.tar.env = b.out.env = b.index.env = b.meta.env = env;
+    b.index.env = b.meta.env = env;
+    int r = js_pack_new(env, stream->scan_threads, sink, ctx, &b.tar);
+    if (r < 0)
+        return r;
     pthread_rwlock_wrlock(&stream->lock);
-    int r = take_view(&b);
+    r = take_view(&b);
     pthread_rwlock_unlock(&stream->lock);
     if (r == 0) {
         r = put_all(&b, flags);
@@ -245,8 +224,7 @@ int js_stream_backup(struct js_stream *stream, unsigned flags, js_sink_fn sink, 
         pthread_rwlock_unlock(&stream->lock);
     }
     js_free(env, b.blocks);
-    js_buf_done(&b.tar);
-    js_buf_done(&b.out);
+    js_pack_free(b.tar);
     js_buf_done(&b.index);
     js_buf_done(&b.meta);
     return r < 0 ? r : 0;

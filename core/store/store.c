@@ -2,6 +2,7 @@
 #include "core/store/store.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "core/base/file.h"
@@ -222,6 +223,15 @@ static int open_files(struct js_store *store, const char *account, const char *n
 }
 
 /* Opens, locks and reads a stream; no lock of the store is held. */
+/* That this process may use. */
+static unsigned num_cores(void) {
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 8 ? 8 : n < 1 ? 1 : (unsigned)n;
+}
+
 static int bring_in(struct js_store *store, const char *account, const char *name,
                     const char *hidden, bool lz4, uint64_t identity, struct js_stream **ret) {
     const struct js_io *io = store->env->io;
@@ -238,7 +248,7 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->rw = store->options.flags & JS_OPEN_RW;
     s->sync_mode = store->options.sync;
     s->sync_interval = store->options.sync_interval ? store->options.sync_interval : 120;
-    s->scan_threads = store->options.scan_threads;
+    s->scan_threads = store->options.scan_threads ? store->options.scan_threads : num_cores();
     s->scan_all = store->options.flags & JS_OPEN_SCAN;
     s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
     s->async = store->options.flags & JS_OPEN_ASYNC;

@@ -179,6 +179,8 @@ struct lookahead {
 
 static uint32_t look_up(const struct js_stream *s, struct lookahead *la,
                         const struct js_new_msg *msgs, size_t n, size_t i) {
+    if (i + 2 * AHEAD < n)
+        __builtin_prefetch(msgs[i + 2 * AHEAD].subject);
     for (; la->next < n && la->next <= i + AHEAD; la->next++)
         la->hashes[la->next % (AHEAD * 2)] =
             msgs[la->next].subject_len > JS_MAX_SUBJECT

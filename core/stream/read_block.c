@@ -244,6 +244,9 @@ int js_stream_block_pieces(struct js_stream *s, struct js_block *b, js_piece_fn 
     int r = js_files_open_block(&s->files, b->number, &ext);
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_STALE : r;
+    /* What is being written behind that is in the writer's buffer. */
+    if (s->writer && s->writer->block == b && ext.len > s->writer->length)
+        ext.len = s->writer->length;
     if (ext.len > JS_MAX_BLOCK_FILE)
         r = JS_ERR_TOO_BIG;
     else

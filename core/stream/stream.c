@@ -51,12 +51,12 @@ void js_stream_free(struct js_stream *s) {
     js_consumers_stop(s);
     js_interest_done(s);
     js_walk_done(&s->walk);
+    js_writer_free(s);
     if (s->cache)
         js_stream_unload(s, false);
     js_recent_done(&s->recent, s->env);
     js_filters_done(&s->filters, s->env);
     js_peek_done(&s->peek, s->env);
-    js_writer_free(s);
     js_rules_done(s);
     js_syncer_done(&s->syncer);
     js_free(s->env, s->graves);

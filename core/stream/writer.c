@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/stream/block_file.h"
+#include "core/stream/flight.h"
 #include "core/stream/prepare.h"
 
 /* A batch is written in pieces of about this size. */
@@ -108,6 +109,7 @@ void js_writer_free(struct js_stream *s) {
     if (!w)
         return;
     s->last_gen = w->gen;
+    js_flight_free(s, w);
     wfile_unref(s, w->file);
     js_buf_done(&w->buf);
     js_buf_done(&w->cipher);
@@ -312,6 +314,21 @@ static void note_base(const struct js_stream *s, struct js_writer *w) {
     w->buffered_since = s->env->clock->monotonic(s->env->clock->ctx);
 }
 
+/* Room in the buffer. While a part of it is being written it stays where it is. */
+static int reserve(struct js_stream *s, struct js_writer *w, uint32_t need) {
+    if (w->buf.cap - w->buf.len < need && w->done + w->flying) {
+        int r = js_flight_land(s, w);
+        if (r < 0)
+            return r;
+        js_flight_shift(w);
+    }
+    if (js_buf_reserve(&w->buf, need) < 0) {
+        w->buf.failed = false;
+        return JS_ERR_NOMEM;
+    }
+    return 0;
+}
+
 /* Room for a record of this length in buffer and block. */
 static int provide(struct js_stream *s, struct js_writer *w, uint32_t need) {
     int r = w->stuck ? js_writer_flush(s, w) : 0;
@@ -320,17 +337,18 @@ static int provide(struct js_stream *s, struct js_writer *w, uint32_t need) {
         r = open_block(s, w);
     if (r < 0)
         return r;
-    uint64_t used = w->length + w->buf.len;
+    uint64_t used = w->length + js_writer_buffered(w);
+    size_t filled = js_writer_buffered(w) - w->flying;
     if (used > 0 && used + need > w->limit)
         r = js_writer_roll(s, w);
-    else if (w->buf.len && w->buf.len + need > FLUSH_BYTES)
+    else if (filled && filled + need > JS_FLIGHT_BYTES && js_flight_may(s, w))
+        r = js_flight_begin(s, w);
+    else if (filled && filled + need > FLUSH_BYTES)
         r = js_writer_flush(s, w);
+    if (r == 0)
+        r = reserve(s, w, need);
     if (r == 0 && w->buf.len == 0)
         note_base(s, w);
-    if (r == 0 && js_buf_reserve(&w->buf, need) < 0) {
-        w->buf.failed = false;
-        r = JS_ERR_NOMEM;
-    }
     return r;
 }
 
@@ -339,11 +357,32 @@ static void grew(struct js_writer *w, uint32_t len) {
 
     w->buf.len += len;
     b->good_size += len;
-    b->raw_size = w->length + w->buf.len;
-    memcpy(b->last_sum, w->buf.data + w->buf.len - 8, 8);
+    b->raw_size = w->length + js_writer_buffered(w);
+}
+
+void js_writer_sum(struct js_writer *w) {
+    if (w->unsummed)
+        js_record_sum(w->buf.data + w->unsummed - 1, &w->block->hash_key);
+    w->unsummed = 0;
+    if (w->buf.len)
+        memcpy(w->block->last_sum, w->buf.data + w->buf.len - 8, 8);
+}
+
+/* The record at the buffer's end needs its checksum: soon, with the next one, as two are made at once. */
+static void sum_soon(struct js_writer *w, size_t at) {
+    uint8_t *buf = w->buf.data;
+
+    if (!w->unsummed) {
+        w->unsummed = at + 1;
+        return;
+    }
+    js_record_sum_two(buf + w->unsummed - 1, buf + at, &w->block->hash_key);
+    w->unsummed = 0;
 }
 
 static int note_rec(struct js_stream *s, struct js_writer *w, js_seq_t seq, uint32_t sid) {
+    if (w->promised)
+        return 0; /* never undone */
     if (w->num_recs == w->cap_recs) {
         size_t cap = w->cap_recs ? w->cap_recs * 2 : 256;
         struct js_pending_rec *p = js_realloc_array(s->env, w->recs, cap, sizeof *p);
@@ -371,7 +410,7 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
     if (r < 0)
         return r;
     struct js_block *b = w->block;
-    uint32_t off = (uint32_t)(w->length + w->buf.len);
+    uint32_t off = (uint32_t)(w->length + js_writer_buffered(w));
     struct js_record rec = {.len = len,
                             .has_hdr = m->hdr_len != 0,
                             .seq = m->ret_seq,
@@ -381,12 +420,14 @@ int js_writer_put_msg(struct js_stream *s, struct js_writer *w, const struct js_
                             .data_len = (uint32_t)m->data_len};
     r = js_stream_add_known(s, b, &rec, off, sid);
     if (r < 0) {
-        w->num_recs--;
+        w->num_recs -= !w->promised;
         return r;
     }
-    js_record_encode(w->buf.data + w->buf.len, m->ret_seq, m->ret_time, m->subject, m->subject_len,
-                     m->hdr, m->hdr_len, m->data, m->data_len, &b->hash_key);
+    size_t at = w->buf.len;
+    js_record_lay_out(w->buf.data + at, m->ret_seq, m->ret_time, m->subject, m->subject_len, m->hdr,
+                      m->hdr_len, m->data, m->data_len);
     grew(w, len);
+    sum_soon(w, at);
     s->last_seq = b->pos_last = b->rec_last = m->ret_seq;
     s->last_time = b->pos_last_time = m->ret_time;
     if (s->msgs == 1 && s->lost == 0) {
@@ -440,7 +481,7 @@ static void undo(struct js_stream *s, struct js_writer *w) {
     const struct js_writer_base *o = &w->base;
 
     forget_recs(s, w);
-    w->buf.len = 0;
+    w->buf.len = w->unsummed = 0;
     b->good_size = o->good_size;
     b->raw_size = o->raw_size;
     memcpy(b->last_sum, o->last_sum, 8);
@@ -493,50 +534,67 @@ void js_writer_touched(struct js_stream *s, struct js_writer *w) {
     w->gen++;
 }
 
-int js_writer_flush(struct js_stream *s, struct js_writer *w) {
-    const uint8_t *bytes = w->buf.data;
-    int r = 0;
+void js_writer_wrote(struct js_stream *s, struct js_writer *w, size_t n) {
+    w->length += n;
+    w->done += n;
+    w->block->file_size = w->length;
+    js_writer_touched(s, w);
+    if (w->done < w->buf.len)
+        return;
+    w->buf.len = w->done = 0;
+    w->num_recs = 0;
+    w->promised = w->stuck = false;
+    w->buffered_since = 0;
+}
 
+int js_writer_cut_back(struct js_stream *s, struct js_writer *w, int err) {
+    const struct js_io *io = s->env->io;
+
+    if (io->truncate(io->ctx, w->file->fd, w->length) < 0)
+        js_stream_fail_writes(s, err);
+    return err;
+}
+
+int js_writer_flush(struct js_stream *s, struct js_writer *w) {
     if (w->buf.len == 0)
         return 0;
+    js_writer_sum(w);
+    int r = js_flight_land(s, w);
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
+    if (r < 0 || w->buf.len == 0)
+        return r;
+    const uint8_t *bytes = w->buf.data + w->done;
+    size_t len = js_writer_buffered(w);
     if (w->block->key) {
         w->cipher.len = 0;
-        js_buf_append(&w->cipher, w->buf.data, w->buf.len);
-        r = w->cipher.failed
-                ? JS_ERR_NOMEM
-                : js_block_xor(w->block->key, w->length, w->cipher.data, w->cipher.len);
+        js_buf_append(&w->cipher, bytes, len);
+        r = w->cipher.failed ? JS_ERR_NOMEM
+                             : js_block_xor(w->block->key, w->length, w->cipher.data, len);
         w->cipher.failed = false;
         bytes = w->cipher.data;
     }
-    bool wrote = r == 0;
-    if (r == 0)
-        r = js_file_write(s->env, w->file->fd, bytes, w->buf.len, w->length, NULL);
-    if (r < 0) {
-        int c = wrote ? s->env->io->truncate(s->env->io->ctx, w->file->fd, w->length) : 0;
-        if (c < 0)
-            js_stream_fail_writes(s, r);
-        /* What callers were told stays in the buffer, and nothing is added to it until it is out.
-         */
-        w->stuck = w->promised;
-        if (w->promised)
-            return r;
-        undo(s, w);
-    } else {
-        w->length += w->buf.len;
-        w->block->file_size = w->length;
-        w->buf.len = 0;
-        w->num_recs = 0;
-        js_writer_touched(s, w);
+    if (r == 0) {
+        r = js_file_write(s->env, w->file->fd, bytes, len, w->length, NULL);
+        if (r < 0)
+            js_writer_cut_back(s, w, r);
     }
-    w->promised = w->stuck = false;
-    w->buffered_since = 0;
+    if (r >= 0) {
+        js_writer_wrote(s, w, len);
+        return 0;
+    }
+    /* What callers were told stays in the buffer, and nothing is added to it until it is out. */
+    w->stuck = w->promised;
+    if (!w->promised) {
+        undo(s, w);
+        w->buffered_since = 0;
+    }
     return r;
 }
 
 int js_writer_settle(struct js_stream *s, struct js_writer *w) {
     if (w->async && s->sync_mode != JS_SYNC_ALWAYS) {
+        js_writer_sum(w);
         w->promised = w->buf.len != 0;
         return 0;
     }
@@ -559,11 +617,14 @@ void js_writer_forget_block(struct js_stream *s, struct js_writer *w) {
 
 bool js_writer_pending(const struct js_stream *s, const struct js_block *b, uint64_t off,
                        const uint8_t **ret_at, size_t *ret_len) {
-    const struct js_writer *w = s->writer;
+    struct js_writer *w = s->writer;
 
-    if (!w || w->block != b || off < w->length || off >= w->length + w->buf.len)
+    if (!w || w->block != b || off < w->length || off >= w->length + js_writer_buffered(w))
         return false;
-    *ret_at = w->buf.data + (off - w->length);
-    *ret_len = w->buf.len - (size_t)(off - w->length);
+    /* Only within the call that stored it, which holds the lock for writing. */
+    if (w->unsummed)
+        js_writer_sum(w);
+    *ret_at = w->buf.data + w->done + (off - w->length);
+    *ret_len = js_writer_buffered(w) - (size_t)(off - w->length);
     return true;
 }

@@ -50,8 +50,12 @@ struct js_writer {
     struct js_block *block; /* the one file belongs to */
     uint64_t length;        /* of the file */
     uint64_t limit;         /* block size at which a new one is begun */
-    struct js_buf buf;
-    struct js_buf cipher;   /* the same encrypted, while it is written */
+    struct js_buf buf;      /* what may not be in the file; its beginning is at `length` but for: */
+    size_t done;            /* so many bytes of buf are in the file */
+    size_t flying;          /* so many after those are being written by another thread (flight.c) */
+    struct js_flight *flight;
+    size_t unsummed;        /* 1 + where in buf a record stands that lacks its checksum; 0 = none */
+    struct js_buf cipher;   /* bytes of buf encrypted, while they are written */
     struct js_pending_rec *recs;
     size_t num_recs, cap_recs;
     struct js_writer_base base;
@@ -104,6 +108,16 @@ void js_writer_outdated(struct js_stream *s, struct js_writer *w);
 void js_writer_touched(struct js_stream *s, struct js_writer *w);
 /* Makes the stream read-only until reopened; returns err. */
 int js_stream_fail_writes(struct js_stream *stream, int err);
+/* Sees to it that all records of the buffer have their checksums; before anybody else may see them. */
+void js_writer_sum(struct js_writer *w);
+/* Bytes that are not known to be in the file. */
+static inline size_t js_writer_buffered(const struct js_writer *w) {
+    return w->buf.len - w->done;
+}
+/* The first n bytes of those are in the file. */
+void js_writer_wrote(struct js_stream *s, struct js_writer *w, size_t n);
+/* Writing them failed: whatever came into the file is cut off again. Returns err. */
+int js_writer_cut_back(struct js_stream *s, struct js_writer *w, int err);
 /* Copies bytes of the newest block that are not in its file yet. False: they are in the file. */
 bool js_writer_pending(const struct js_stream *s, const struct js_block *b, uint64_t off,
                        const uint8_t **ret_at, size_t *ret_len);

@@ -68,7 +68,7 @@ static int open_store(struct pt *p) {
                                        .cipher = aes      ? JS_CIPHER_NEW_AES
                                                  : chacha ? JS_CIPHER_NEW_CHACHA
                                                           : JS_CIPHER_NEW_NONE,
-                                       .scan_threads = 1};
+                                       .scan_threads = p->threads ? p->threads : 1};
     char why[200];
 
     return js_store_open(&p->te.env, "/s", &options, &p->store, why, sizeof why);

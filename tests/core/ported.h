@@ -36,6 +36,7 @@ struct pt {
     uint64_t block_size;
     enum js_sync_mode sync;
     unsigned flags; /* of opening */
+    unsigned threads; /* scan_threads; 0 is 1 here, so that every run does the same */
 };
 
 /* Fails the test when r is an error; else r. */

@@ -90,6 +90,30 @@ static void records_are_written_as_servers_do(void **state) {
     assert_hex(b, 30, "1e000000 0100000000000040 01002a36fe9c9717 0000 271cf3588357be62");
 }
 
+/* Checksums made for two records at once are those that each has alone, with and without headers, of
+ * lengths around every bound. */
+static void two_records_at_once_are_those_of_each(void **state) {
+    static const size_t hdrs[] = {0, 1, 12, 13, 900, 3000}, lens[] = {0, 1, 5, 6, 31, 32, 33, 128, 1100};
+    enum { KINDS = sizeof hdrs / sizeof *hdrs * (sizeof lens / sizeof *lens), ROOM = 5000 };
+    static uint8_t alone[KINDS][ROOM], both[2][ROOM], text[4096];
+    struct js_hash_key k;
+
+    (void)state;
+    js_hash_key_of_block(&k, "ORDERS", 1);
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 37 + i / 256);
+    for (size_t i = 0; i < KINDS; i++)
+        js_record_encode(alone[i], i + 1, T, "a.b", i % 4, text, hdrs[i % 6], text + 7, lens[i / 6], &k);
+    for (size_t i = 0; i < KINDS; i++)
+        for (size_t j = 0; j < KINDS; j++) {
+            js_record_lay_out(both[0], i + 1, T, "a.b", i % 4, text, hdrs[i % 6], text + 7, lens[i / 6]);
+            js_record_lay_out(both[1], j + 1, T, "a.b", j % 4, text, hdrs[j % 6], text + 7, lens[j / 6]);
+            js_record_sum_two(both[0], both[1], &k);
+            assert_memory_equal(both[0], alone[i], js_record_size(i % 4, hdrs[i % 6], lens[i / 6]));
+            assert_memory_equal(both[1], alone[j], js_record_size(j % 4, hdrs[j % 6], lens[j / 6]));
+        }
+}
+
 static void every_flipped_bit_of_a_record_is_noticed_but_in_its_lengths(void **state) {
     struct js_hash_key k;
     struct js_record r;
@@ -450,6 +474,7 @@ int main(void) {
         cmocka_unit_test(records_verified_together_fail_if_one_does),
         cmocka_unit_test(hash_gives_published_digests_by_every_implementation),
         cmocka_unit_test(records_are_written_as_servers_do),
+        cmocka_unit_test(two_records_at_once_are_those_of_each),
         cmocka_unit_test(every_flipped_bit_of_a_record_is_noticed_but_in_its_lengths),
         cmocka_unit_test(meta_sums_are_the_servers),
         cmocka_unit_test(index_db_decodes_and_encodes_to_the_same_bytes),
