@@ -378,15 +378,48 @@ static bool view_slot(const struct js_place *at, const uint8_t *p, struct js_rec
     return true;
 }
 
+/* No checksum covers where a record's subject ends, and bare slots were made without a look at it: what is
+ * served must be one of those that index.db lists. */
+static bool knows_subject(const struct js_stream *s, const struct js_place *at,
+                          const struct js_record *rec) {
+    if (!at->slots->bare)
+        return true;
+    uint32_t sid = js_subjects_find(&s->subjects, (const char *)rec->subject, rec->subject_len);
+    return sid != JS_NO_ID && s->subjects.lines[sid].count != 0;
+}
+
 /* Verifies live records as their bytes come. */
 struct check {
+    const struct js_stream *s;
     struct js_place at; /* slots before its slot are done */
 };
 
 #define CHECKED_AT_ONCE 32
 
+/* Which of n records have a subject that is known, as knows_subject says: the table's memory is asked for
+ * before it is needed. */
+static void know_subjects(const struct check *c, const struct js_record *recs, size_t n, bool *ret) {
+    const struct js_subjects *su = &c->s->subjects;
+    uint32_t hashes[CHECKED_AT_ONCE];
+
+    for (size_t i = 0; i < n; i++)
+        ret[i] = true;
+    if (!c->at.slots->bare)
+        return;
+    for (size_t i = 0; i < n; i++)
+        hashes[i] = js_subjects_ahead(su, (const char *)recs[i].subject, recs[i].subject_len);
+    for (size_t i = 0; i < n; i++)
+        (void)js_subjects_nearer(su, hashes[i]);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t sid = js_subjects_find_hashed(su, hashes[i], (const char *)recs[i].subject,
+                                               recs[i].subject_len);
+        ret[i] = sid != JS_NO_ID && su->lines[sid].count != 0;
+    }
+}
+
 static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) {
     struct js_place *at = &((struct check *)ctx)->at;
+    bool known[CHECKED_AT_ONCE];
     const struct js_slots *sl = at->slots;
     struct js_record recs[CHECKED_AT_ONCE];
     const uint8_t *ps[CHECKED_AT_ONCE];
@@ -407,8 +440,9 @@ static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) 
         }
         bool good = js_records_verify(recs, ps, n, &at->block->hash_key);
         struct js_flags flags = {0};
+        know_subjects(ctx, recs, n, known);
         for (size_t i = 0; i < n; i++)
-            if (good || js_record_verify(&recs[i], &at->block->hash_key, ps[i]))
+            if (known[i] && (good || js_record_verify(&recs[i], &at->block->hash_key, ps[i])))
                 js_flags_set(&flags, e, (uint32_t)(ps[i] - e->data));
         js_flags_end(&flags, e);
     }
@@ -416,7 +450,7 @@ static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) 
 
 int js_stream_block_verified(struct js_stream *s, const struct js_place *at,
                              struct js_cached **ret_bytes) {
-    struct check c = {.at = {.block = at->block, .slots = at->slots, .index = at->index}};
+    struct check c = {.s = s, .at = {.block = at->block, .slots = at->slots, .index = at->index}};
 
     pthread_mutex_lock(&s->walk.loading);
     int r = js_stream_block_pieces(s, at->block, check_piece, &c, ret_bytes);
@@ -454,9 +488,9 @@ static enum js_walk_at note_walk(const struct js_place *at, struct js_cached *e)
     return slot ? JS_WALK_ENDED : JS_WALK_ENDED_BACK;
 }
 
-/* The message at p in an entry, its hash verified once while the entry lives. The reference that
- * the message owns is the caller's. */
-static int take_view(const struct js_place *at, struct js_cached *e, const uint8_t *p,
+/* The message at p in an entry; hash and subject are verified once while the entry lives. The reference that
+ * the message owns is the caller's. JS_NEED_SCAN: index.db does not know the subject. */
+static int take_view(const struct js_stream *s, const struct js_place *at, struct js_cached *e, const uint8_t *p,
                      struct js_msg *ret_msg, enum js_walk_at *ret_walk) {
     struct js_record rec;
     uint32_t off = at->slots->at[at->slot].off;
@@ -466,6 +500,8 @@ static int take_view(const struct js_place *at, struct js_cached *e, const uint8
     if (!js_cached_is_checked(e, off)) {
         if (!js_record_verify(&rec, &at->block->hash_key, p))
             return JS_ERR_BAD_MSG;
+        if (!knows_subject(s, at, &rec))
+            return JS_NEED_SCAN;
         js_cached_set_checked(e, off);
     }
     *ret_walk = note_walk(at, e);
@@ -516,16 +552,6 @@ int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t 
     return 0;
 }
 
-/* No checksum covers where a record's subject ends, and bare slots were made without a look at it: what is
- * served must be one of those that index.db lists. */
-static bool knows_subject(const struct js_stream *s, const struct js_place *at,
-                          const struct js_msg *msg) {
-    if (!at->slots->bare)
-        return true;
-    uint32_t sid = js_subjects_find(&s->subjects, msg->subject, msg->subject_len);
-    return sid != JS_NO_ID && s->subjects.lines[sid].count != 0;
-}
-
 int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whole_block,
                        struct js_msg *ret_msg) {
     enum js_walk_at walk;
@@ -538,9 +564,7 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     int r = js_stream_slot_bytes(s, at, len, whole_block, &e, &p);
     if (r < 0)
         return r;
-    r = take_view(at, e, p, ret_msg, &walk);
-    if (r == 0 && !knows_subject(s, at, ret_msg))
-        r = JS_NEED_SCAN;
+    r = take_view(s, at, e, p, ret_msg, &walk);
     if (r != 0) {
         js_cached_unref(e);
         return r;
@@ -560,17 +584,18 @@ bool js_stream_slot_in(struct js_stream *s, const struct js_place *at, struct js
     if (e->number != b->number || e->version != b->version || e->owner != s->identity ||
         len == JS_LEN_DAMAGED || off > e->len || len > e->len - off)
         return false;
-    return take_view(at, e, e->data + off, ret_msg, &walk) == 0 && knows_subject(s, at, ret_msg);
+    return take_view(s, at, e, e->data + off, ret_msg, &walk) == 0;
 }
 
-void js_stream_slot_check(const struct js_place *at, struct js_cached *e) {
+void js_stream_slot_check(const struct js_stream *s, const struct js_place *at,
+                          struct js_cached *e) {
     uint32_t off = at->slots->at[at->slot].off, len = js_place_len(at);
     struct js_record rec;
 
     if (len == JS_LEN_DAMAGED || off > e->len || len > e->len - off || js_cached_is_checked(e, off))
         return;
     if (view_slot(at, e->data + off, &rec) && rec.seq == js_place_seq(at) &&
-        js_record_verify(&rec, &at->block->hash_key, e->data + off))
+        js_record_verify(&rec, &at->block->hash_key, e->data + off) && knows_subject(s, at, &rec))
         js_cached_set_checked(e, off);
 }
 

@@ -50,7 +50,7 @@ static js_seq_t verify_piece(struct js_stream *s, js_seq_t seq, bool bare,
     for (; at.slot < at.slots->count && bytes < PIECE_BYTES; at.slot++) {
         if (!js_slot_live(at.slots, at.slot))
             continue;
-        js_stream_slot_check(&at, entry);
+        js_stream_slot_check(s, &at, entry);
         bytes += js_place_len(&at);
     }
     seq = at.slot < at.slots->count ? js_place_seq(&at) : 0;

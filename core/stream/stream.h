@@ -336,7 +336,8 @@ bool js_stream_slot_in(struct js_stream *stream, const struct js_place *at,
                        struct js_cached *entry, struct js_msg *ret_msg);
 /* Verifies a live slot's record in a cached copy of its block, so that reading it costs less. What
  * fails is found again, and told, by who reads it. */
-void js_stream_slot_check(const struct js_place *at, struct js_cached *entry);
+void js_stream_slot_check(const struct js_stream *stream, const struct js_place *at,
+                          struct js_cached *entry);
 /* Header and payload length of a slot, from the index (from the record in the rare case that the
  * header is too long for it). */
 int js_stream_slot_sizes(struct js_stream *stream, const struct js_place *at, uint32_t *ret_hdr,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage: test_writers [SECONDS]   (20)
+ * usage: test_writers [SECONDS [async]]   (20)
  *
  * Eight threads store, four read, one removes, erases, purges and compacts, one syncs; all on one
  * stream of small blocks. Every message proves by its bytes who stored it; what was acknowledged
@@ -37,6 +37,7 @@ enum { NOBODY = 0, REMOVING = 0x8000, OWNER = 0x00ff };
 static struct {
     char dir[64];
     int seconds;
+    bool async; /* the buffer is written by a thread of its own, in blocks in which it fills up */
     struct js_store *store;
     struct js_stream *stream;
     atomic_bool stop;
@@ -325,7 +326,8 @@ static void *sync_stream(void *arg) {
             r = js_stream_sync_blocks(all.stream);
         if (r < 0)
             COMPLAIN("sync: %s", js_err_name(r));
-        doze(10000);
+        /* Seldom enough for the buffer to fill up. */
+        doze(all.async ? 300000 : 10000);
     }
     return NULL;
 }
@@ -334,9 +336,11 @@ static void *sync_stream(void *arg) {
  */
 
 static int open_all(unsigned flags) {
-    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE | flags,
+    struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE | flags |
+                                                (all.async ? JS_OPEN_ASYNC : 0),
                                        .sync = JS_SYNC_CLOSE,
-                                       .block_size = 96 << 10};
+                                       .scan_threads = 2,
+                                       .block_size = all.async ? 3 << 20 : 96 << 10};
     int r = js_store_open(js_env_default(), all.dir, &options, &all.store, NULL, 0);
 
     return r < 0 ? r : js_store_get_stream(all.store, "A", "S", &all.stream);
@@ -436,6 +440,7 @@ int main(int argc, char **argv) {
     };
 
     all.seconds = argc > 1 ? atoi(argv[1]) : 20;
+    all.async = argc > 2 && strcmp(argv[2], "async") == 0;
     if (all.seconds < 1 || all.seconds > 650) {
         fprintf(stderr, "SECONDS must be 1 to 650\n");
         return 2;
