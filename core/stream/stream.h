@@ -136,6 +136,9 @@ struct js_syncer {
     uint64_t synced; /* writes up to this one are on disk */
     bool away;       /* what was dirty has been taken, and is on its way without the stream's lock */
     int failed;      /* why that went wrong; 0 = it never did */
+    atomic_uint waiting; /* callers whose writes are not on disk yet; changed with mu */
+    unsigned served;     /* so many the last sync was for */
+    js_time_t took;      /* and so long it took */
 };
 void js_syncer_init(struct js_syncer *syncer);
 void js_syncer_done(struct js_syncer *syncer);

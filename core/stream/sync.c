@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 
 #include "core/base/file.h"
@@ -222,22 +223,52 @@ static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
     return 0;
 }
 
+/* Those whom the last sync served write again now, and come one by one: a sync for the first alone would
+ * let all the others wait for two. A part of a sync's time is worth waiting for them. */
+static void gather(struct js_stream *s, unsigned want, js_time_t took) {
+    const struct js_clock *c = s->env->clock;
+    js_time_t until = c->monotonic(c->ctx) + took / 2;
+
+    while (atomic_load_explicit(&s->syncer.waiting, memory_order_relaxed) < want &&
+           c->monotonic(c->ctx) < until)
+        sched_yield();
+}
+
+/* One sync for all who wait; mu held, given up meanwhile. */
+static int sync_once(struct js_stream *s, uint64_t *ret_reached) {
+    const struct js_clock *c = s->env->clock;
+    struct js_syncer *sy = &s->syncer;
+    unsigned want = sy->served;
+    js_time_t took = sy->took;
+
+    sy->running = true;
+    pthread_mutex_unlock(&sy->mu);
+    if (want > 1)
+        gather(s, want, took);
+    unsigned served = atomic_load_explicit(&sy->waiting, memory_order_relaxed);
+    js_time_t begun = c->monotonic(c->ctx);
+    int r = run_sync(s, ret_reached);
+    took = c->monotonic(c->ctx) - begun;
+    pthread_mutex_lock(&sy->mu);
+    sy->running = false;
+    sy->served = served;
+    sy->took = took;
+    return r;
+}
+
 int js_sync_wait(struct js_stream *stream, uint64_t gen) {
     struct js_syncer *sy = &stream->syncer;
     int r = 0;
 
     pthread_mutex_lock(&sy->mu);
+    atomic_fetch_add_explicit(&sy->waiting, 1, memory_order_relaxed);
     while (r == 0 && sy->synced < gen) {
         if (sy->running) {
             pthread_cond_wait(&sy->done, &sy->mu);
             continue;
         }
-        sy->running = true;
-        pthread_mutex_unlock(&sy->mu);
         uint64_t reached = 0;
-        r = run_sync(stream, &reached);
-        pthread_mutex_lock(&sy->mu);
-        sy->running = false;
+        r = sync_once(stream, &reached);
         if (r == 0 && reached > sy->synced)
             sy->synced = reached;
         /* A writer that is gone took its count with it. */
@@ -248,6 +279,7 @@ int js_sync_wait(struct js_stream *stream, uint64_t gen) {
         }
         pthread_cond_broadcast(&sy->done);
     }
+    atomic_fetch_sub_explicit(&sy->waiting, 1, memory_order_relaxed);
     pthread_mutex_unlock(&sy->mu);
     return r;
 }
