@@ -68,7 +68,8 @@ static int decode_lz4(const uint8_t *in, size_t len, uint64_t max_out, struct js
         return JS_ERR_TORN;
     if (max_out < RAW_END)
         return JS_ERR_TOO_BIG;
-    int e = js_lz4_decode(in + place.stream, len - place.stream - RAW_END, max_out - RAW_END, out,
+    int e = js_lz4_decode(in + place.stream, len - place.stream - RAW_END,
+                          size >= RAW_END ? size - RAW_END : 0, max_out - RAW_END, out,
                           bad_fn ? in_file : NULL, &place);
     if (e == 0)
         js_buf_append(out, in + len - RAW_END, RAW_END);

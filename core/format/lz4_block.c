@@ -7,12 +7,13 @@
  *   the decoded bytes, the stored bytes (LZ4 block).
  *
  * A piece whose bytes are damaged costs itself; one whose head is damaged costs what follows up to the
- * next head that fits to the end of the file (found by trying).
+ * next head that fits to the end of the file (found by trying). What is lost is filled with zeros as far as
+ * the sizes of the whole and of the other pieces tell how much it was.
  */
 #include <lz4.h>
 
 #include "core/base/bytes.h"
-#include "core/format/s2.h"
+#include "core/format/s2_chunk.h"
 
 #define PIECE     65536u
 #define HEAD      12u
@@ -41,18 +42,24 @@ int js_lz4_encode(const uint8_t *in, size_t len, struct js_buf *out) {
     return 0;
 }
 
+bool js_lz4_piece(const uint8_t head[12], uint32_t *ret_raw, uint32_t *ret_len) {
+    uint32_t size = js_get32(head + 4) & ~STORED;
+
+    *ret_raw = js_get32(head);
+    *ret_len = HEAD + size;
+    return *ret_raw && *ret_raw <= PIECE && size && size <= (uint32_t)LZ4_COMPRESSBOUND(PIECE) &&
+           (!(js_get32(head + 4) & STORED) || size == *ret_raw);
+}
+
 /* Could a piece begin here? */
 static bool plausible(const uint8_t *in, size_t len, size_t at, uint32_t *ret_raw,
                       uint32_t *ret_size) {
     if (at > len || len - at < HEAD)
         return false;
-    uint32_t raw = js_get32(in + at), size = js_get32(in + at + 4) & ~STORED;
-    bool stored = js_get32(in + at + 4) & STORED;
-    if (raw == 0 || raw > PIECE || size == 0 || size > len - at - HEAD ||
-        size > (uint32_t)LZ4_COMPRESSBOUND(PIECE) || (stored && size != raw))
+    uint32_t whole;
+    if (!js_lz4_piece(in + at, ret_raw, &whole) || whole > len - at)
         return false;
-    *ret_raw = raw;
-    *ret_size = size;
+    *ret_size = whole - HEAD;
     return true;
 }
 
@@ -91,7 +98,28 @@ static size_t find_next(const uint8_t *in, size_t len, size_t at, const struct j
     return found;
 }
 
-int js_lz4_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
+/* Decoded bytes of the pieces from at to the end; false where their heads are no chain. */
+static bool sum_of(const uint8_t *in, size_t len, size_t at, uint64_t *ret_sum) {
+    uint32_t raw, size;
+
+    for (*ret_sum = 0; at < len; at += HEAD + size) {
+        if (!plausible(in, len, at, &raw, &size))
+            return false;
+        *ret_sum += raw;
+    }
+    return true;
+}
+
+/* How much a stretch held whose heads do not tell: what the rest lacks of the whole. 0: not known. */
+static uint64_t missing(const uint8_t *in, size_t len, size_t next, uint64_t expect, uint64_t got,
+                        uint64_t max_out) {
+    uint64_t sum;
+
+    return expect <= max_out && sum_of(in, len, next, &sum) && expect > got + sum ? expect - got - sum
+                                                                                  : 0;
+}
+
+int js_lz4_decode(const uint8_t *in, size_t len, uint64_t expect, uint64_t max_out, struct js_buf *out,
                   void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx) {
     size_t begin = out->len, at = 0;
 
@@ -118,11 +146,16 @@ int js_lz4_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
             next = find_next(in, len, at, out->env);
         bad.src_len = next - at;
         bad.what = "a piece of the compressed block is damaged";
-        if (whole && next == at + HEAD + size) {
-            memset(out->data + out->len, 0, raw);
-            bad.out_len = raw;
-            out->len += raw;
-        }
+        /* What follows stays where it was. */
+        bad.out_len = whole && next == at + HEAD + size
+                          ? raw
+                          : missing(in, len, next, expect, out->len - begin, max_out);
+        if (bad.out_len / PIECE > (next - at) / HEAD)
+            bad.out_len = 0; /* not in so few bytes */
+        if (js_buf_reserve(out, bad.out_len ? bad.out_len : 1) < 0)
+            return JS_ERR_NOMEM;
+        memset(out->data + out->len, 0, bad.out_len);
+        out->len += bad.out_len;
         bad_fn(ctx, &bad);
         at = next;
     }

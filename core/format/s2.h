@@ -72,7 +72,7 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
 enum js_cmp_kind { JS_CMP_S2 = 1, JS_CMP_LZ4 = 0x4c };
 /* Pieces of LZ4 (lz4_block.c); as js_s2_encode and js_s2_decode. */
 int js_lz4_encode(const uint8_t *in, size_t len, struct js_buf *out);
-int js_lz4_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf *out,
+int js_lz4_decode(const uint8_t *in, size_t len, uint64_t expect, uint64_t max_out, struct js_buf *out,
                   void (*bad_fn)(void *ctx, const struct js_s2_bad *bad), void *ctx);
 /* The compressed form of a whole block (8 bytes at least), appended to out. */
 int js_cmp_encode(enum js_cmp_kind kind, const uint8_t *in, size_t len, struct js_buf *out);

@@ -73,6 +73,9 @@ int js_s2_over_fault(struct js_s2_stream *s, size_t at, size_t *ret_next);
 bool js_s2_elements(const uint8_t *in, size_t len, uint8_t *out, size_t out_len, size_t *ret_used,
                     size_t *ret_done);
 
+/* The head of an LZ4 piece (lz4_block.c): decoded bytes, and bytes with the head. False: it is none. */
+bool js_lz4_piece(const uint8_t head[12], uint32_t *ret_raw, uint32_t *ret_len);
+
 /* CRC-32C without inversion and masking: begin with ~0, continue with what was returned, and give
  * the last to js_s2_mask. */
 uint32_t js_crc32c(uint32_t c, const uint8_t *p, size_t len);

@@ -74,9 +74,8 @@ static void split(struct maker *m, size_t upto, bool last) {
             return;
         }
         b->at[b->n] = p;
-        if (!m->slots->bare)
-            b->hashes[b->n] =
-                js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
+        b->hashes[b->n] =
+            js_subjects_ahead(&m->s->subjects, (const char *)r->subject, r->subject_len);
         m->off += r->len;
     }
 }
@@ -127,7 +126,9 @@ static void add_ready(struct maker *m) {
             m->error = JS_ERR_CORRUPT;
         else
             m->error = add(m, &b->recs[i], b->at[i], b->hashes[i]);
-        js_flags_set(&flags, m->entry, (uint32_t)(b->at[i] - m->entry->data));
+        /* What is bare was not looked up (read_block.c, knows_subject). */
+        if (!m->slots->bare || js_subjects_likely(&m->s->subjects, b->hashes[i]))
+            js_flags_set(&flags, m->entry, (uint32_t)(b->at[i] - m->entry->data));
     }
     js_flags_end(&flags, m->entry);
 }

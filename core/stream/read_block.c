@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/block/repair.h"
+#include "core/format/cmp_part.h"
 #include "core/format/s2.h"
 #include "core/stream/writer.h"
 
@@ -14,6 +15,7 @@
  * much as a thousand of them. */
 #define MAX_PARTS 256
 #define IN_ORDER  32 /* one that follows the one before counts as so many */
+#define PACKED    (MAX_PARTS / 2) /* one of a compressed block, of which up to 1 MiB is decoded for it */
 
 int js_stream_block_key(struct js_stream *s, uint32_t number, struct js_block_key **ret_key,
                         enum js_scan_verdict *ret_verdict) {
@@ -319,6 +321,44 @@ static int block_part(struct js_stream *s, struct js_block *b, const struct js_b
     return 0;
 }
 
+struct packed {
+    struct js_stream *s;
+    const struct js_block *b;
+};
+
+static ssize_t read_packed(void *ctx, uint64_t off, void *buf, size_t len) {
+    const struct packed *p = ctx;
+    ssize_t n = read_part(p->s, p->b, off, buf, len);
+
+    if (n >= 0 && p->b->key) {
+        int r = js_block_xor(p->b->key, off, buf, len);
+        n = r < 0 ? r : n;
+    }
+    return n;
+}
+
+/* Of a compressed block as little as holds these bytes. JS_ERR_CORRUPT: the whole block is needed. */
+static int packed_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
+                       struct js_cached **ret_bytes, const uint8_t **ret_at) {
+    struct packed packed = {.s = s, .b = b};
+    struct js_cmp_source src = {.read = read_packed, .ctx = &packed, .len = b->file_size};
+    struct js_buf out = {.env = s->env};
+    uint64_t begin = 0;
+    int r = js_cmp_part(&src, off, len, &out, &begin);
+    struct js_cached *e = r == 0 ? js_cached_new(s->env, NULL, len) : NULL;
+
+    if (e) {
+        memcpy(e->data, out.data + (off - begin), len);
+        e->len = len;
+        *ret_bytes = e;
+        *ret_at = e->data;
+    } else if (r == 0) {
+        r = JS_ERR_NOMEM;
+    }
+    js_buf_done(&out);
+    return r == 0 || js_is_shortage(r) ? r : JS_ERR_CORRUPT;
+}
+
 int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at) {
     struct js_cached *e;
@@ -326,7 +366,12 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     if (b->unreadable)
         return JS_ERR_BAD_MSG;
     if (b->compressed) {
-        int r = js_stream_block_bytes(s, b, &e);
+        /* Where something was mended the block is not what its chunks make. */
+        int r = b->odd || !b->file_size ? JS_ERR_CORRUPT
+                                        : packed_part(s, b, off, len, ret_bytes, ret_at);
+        if (r != JS_ERR_CORRUPT)
+            return r;
+        r = js_stream_block_bytes(s, b, &e);
         if (r < 0)
             return r;
         if (off > e->len || len > e->len - off) {
@@ -384,8 +429,9 @@ static bool knows_subject(const struct js_stream *s, const struct js_place *at,
                           const struct js_record *rec) {
     if (!at->slots->bare)
         return true;
-    uint32_t sid = js_subjects_find(&s->subjects, (const char *)rec->subject, rec->subject_len);
-    return sid != JS_NO_ID && s->subjects.lines[sid].count != 0;
+    return js_subjects_likely(&s->subjects,
+                              js_subjects_ahead(&s->subjects, (const char *)rec->subject,
+                                                rec->subject_len));
 }
 
 /* Verifies live records as their bytes come. */
@@ -409,12 +455,7 @@ static void know_subjects(const struct check *c, const struct js_record *recs, s
     for (size_t i = 0; i < n; i++)
         hashes[i] = js_subjects_ahead(su, (const char *)recs[i].subject, recs[i].subject_len);
     for (size_t i = 0; i < n; i++)
-        (void)js_subjects_nearer(su, hashes[i]);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t sid = js_subjects_find_hashed(su, hashes[i], (const char *)recs[i].subject,
-                                               recs[i].subject_len);
-        ret[i] = sid != JS_NO_ID && su->lines[sid].count != 0;
-    }
+        ret[i] = js_subjects_likely(su, hashes[i]);
 }
 
 static void check_piece(void *ctx, struct js_cached *e, size_t upto, bool last) {
@@ -533,8 +574,8 @@ int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t 
     js_cached_unref(e);
     uint32_t last = atomic_exchange_explicit(&b->last_taken, at->slot, memory_order_relaxed);
     bool near = last + 1 == at->slot || last == at->slot + 1;
-    if (!whole_block && !b->compressed) {
-        unsigned step = near ? IN_ORDER : 1;
+    if (!whole_block && !(b->compressed && near)) {
+        unsigned step = b->compressed ? PACKED : near ? IN_ORDER : 1;
         if (atomic_fetch_add_explicit(&b->parts, step, memory_order_relaxed) < MAX_PARTS)
             return js_stream_block_part(s, b, off, len, ret_entry, ret_at);
     }
@@ -565,6 +606,14 @@ int js_stream_slot_msg(struct js_stream *s, const struct js_place *at, bool whol
     if (r < 0)
         return r;
     r = take_view(s, at, e, p, ret_msg, &walk);
+    /* A part of a compressed block stands where the heads before it say, and nothing proves those. */
+    if (r == JS_ERR_BAD_MSG && at->block->compressed && !e->checked) {
+        js_cached_unref(e);
+        r = js_stream_slot_bytes(s, at, len, true, &e, &p);
+        if (r < 0)
+            return r;
+        r = take_view(s, at, e, p, ret_msg, &walk);
+    }
     if (r != 0) {
         js_cached_unref(e);
         return r;

@@ -374,3 +374,20 @@ uint32_t js_subjects_nearer(const struct js_subjects *subjects, uint32_t hash) {
     }
     return JS_NO_ID;
 }
+
+bool js_subjects_likely(const struct js_subjects *s, uint32_t hash) {
+    if (s->num_groups == 0)
+        return false;
+    uint32_t g = group_of(s, hash);
+    for (uint32_t step = 1; step <= s->run_limit && step <= s->num_groups; step++) {
+        const uint64_t *group = s->table + (size_t)g * GROUP_SLOTS;
+        for (unsigned i = 0; i < GROUP_SLOTS; i++) {
+            if (group[i] == 0)
+                return false;
+            if (group[i] >> 32 == hash)
+                return true;
+        }
+        g = (g + step) & (s->num_groups - 1);
+    }
+    return false;
+}

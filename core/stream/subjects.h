@@ -85,6 +85,8 @@ uint32_t js_subjects_find(const struct js_subjects *subjects, const char *name, 
 uint32_t js_subjects_ahead(const struct js_subjects *subjects, const char *name, size_t len);
 /* Returns the id that the name probably has, or JS_NO_ID. */
 uint32_t js_subjects_nearer(const struct js_subjects *subjects, uint32_t hash);
+/* Is there a name with this hash? One that is not among them passes once in 2^32 times. */
+bool js_subjects_likely(const struct js_subjects *subjects, uint32_t hash);
 uint32_t js_subjects_find_hashed(const struct js_subjects *subjects, uint32_t hash,
                                  const char *name, size_t len);
 
