@@ -88,6 +88,7 @@ struct js_place {
     bool bare;    /* set by who needs no subject ids: the slots may be bare */
     bool peek;    /* set by who may do without slots that would have to be made */
     size_t index; /* of the block */
+    uint32_t expected; /* so many messages of the block are likely to be asked for; 0 = who knows */
     struct js_slots *held;
 };
 

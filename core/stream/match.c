@@ -83,6 +83,14 @@ int js_stream_lock_walk(struct js_stream *s, struct js_matcher *m) {
     return js_stream_lock_matched(s, m);
 }
 
+/* About how many messages of a block match: as many as of the subjects. */
+static uint32_t expected(const struct js_stream *s, const struct js_matcher *m, const struct js_block *b) {
+    if (m->all || m->set->only != JS_NO_ID || s->subjects.live == 0)
+        return 0;
+    uint64_t n = b->msgs * m->set->members / s->subjects.live + 1;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 /* One try; NEED_SCAN: index.db was wrong about a block. */
 static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t start, bool backward,
                     struct js_msg *ret_msg) {
@@ -101,6 +109,7 @@ static int try_load(struct js_stream *stream, struct js_matcher *m, js_seq_t sta
     if (r == 0) {
         r = JS_ERR_EOF;
     } else if (r == 1) {
+        at.expected = expected(stream, m, at.block);
         r = js_stream_slot_msg(stream, &at, false, ret_msg);
         if (r == JS_ERR_BAD_MSG)
             *ret_msg = (struct js_msg){.seq = js_place_seq(&at)};

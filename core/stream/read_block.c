@@ -11,9 +11,10 @@
 #include "core/format/s2.h"
 #include "core/stream/writer.h"
 
-/* So many single records are read from a block before it is read as a whole, which costs about as
- * much as a thousand of them. */
+/* So many single records are read from a block before it is read as a whole, which costs about as much as
+ * one of them for every WORTH bytes. */
 #define MAX_PARTS 256
+#define WORTH     8192
 #define IN_ORDER  32 /* one that follows the one before counts as so many */
 #define PACKED    (MAX_PARTS / 2) /* one of a compressed block, of which up to 1 MiB is decoded for it */
 
@@ -560,6 +561,17 @@ static int take_view(const struct js_stream *s, const struct js_place *at, struc
     return 0;
 }
 
+/* How many may be read one by one. */
+static unsigned max_parts(const struct js_place *at) {
+    const struct js_block *b = at->block;
+    /* Of an unread block only the messages are known. */
+    uint64_t worth = (b->raw_size > b->bytes ? b->raw_size : b->bytes) / WORTH;
+
+    if (!at->expected || b->compressed)
+        return MAX_PARTS;
+    return at->expected > worth ? 0 : (unsigned)(4 * worth);
+}
+
 int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t len,
                          bool whole_block, struct js_cached **ret_entry, const uint8_t **ret_at) {
     struct js_block *b = at->block;
@@ -576,7 +588,7 @@ int js_stream_slot_bytes(struct js_stream *s, const struct js_place *at, size_t 
     bool near = last + 1 == at->slot || last == at->slot + 1;
     if (!whole_block && !(b->compressed && near)) {
         unsigned step = b->compressed ? PACKED : near ? IN_ORDER : 1;
-        if (atomic_fetch_add_explicit(&b->parts, step, memory_order_relaxed) < MAX_PARTS)
+        if (atomic_fetch_add_explicit(&b->parts, step, memory_order_relaxed) < max_parts(at))
             return js_stream_block_part(s, b, off, len, ret_entry, ret_at);
     }
     atomic_store_explicit(&b->parts, 0, memory_order_relaxed);

@@ -192,7 +192,9 @@ void js_walk_over(struct js_stream *s, size_t from, size_t to) {
     if (e)
         atomic_store_explicit(&e->walked, true, memory_order_relaxed);
     js_cached_unref(e);
-    /* Slots of the next one are made meanwhile. */
-    if (s->unread && to == from + 1)
+    /* Slots of the next one are made meanwhile, if there are none. */
+    b = to + 1 < s->num_blocks ? s->blocks[to + 1] : NULL;
+    if (s->unread && to == from + 1 && b && b->cold &&
+        !atomic_load_explicit(&b->cold->kept, memory_order_acquire))
         js_walk_on(s, to, JS_WALK_BEGUN, false);
 }
