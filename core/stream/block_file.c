@@ -315,8 +315,9 @@ int js_block_rewrite(struct js_stream *s, size_t index, const struct js_rewrite 
         r = add_tombs(&rw);
     if (r == 0)
         r = js_block_encode(s, &rw.plain, how->compression, key, &out);
-    /* An index from before what is dead now was removed would take it for lost. */
-    if (r == 0 && how->drop_dead && s->writer && s->writer->changed)
+    /* An index from before what is dead now was removed would take it for lost. So would one that
+     * is up to date what is about to leave. */
+    if (r == 0 && how->drop_dead && s->writer && (s->writer->changed || how->below))
         r = js_stream_retire_index(s);
     if (r == 0)
         r = replace_file(s, rw.b, &out, how->quarantine, &replaced);

@@ -211,6 +211,7 @@ static struct js_stream_state crashed(struct pt *p, size_t at, enum rd_loss loss
     q.disk = rd_crash(p->disk, at, loss, 1);
     te_init(&q.te, rd_io(q.disk));
     pt_reopen(&q);
+    pt_must(&q, js_stream_scan(q.stream), "scan");
     struct js_stream_state st = pt_state(&q);
     pt_close(&q);
     rd_free(q.disk);
@@ -248,6 +249,28 @@ PORTED(the_end_of_the_sequences_stays_when_its_block_goes) {
     PT_STATE(p, 0, 4, 3);
     for (size_t at = 0; at <= rd_recorded(p->disk); at++)
         assert_int_equal(crashed(p, at, RD_ALL_KEPT).last_seq, 3);
+}
+
+/* An up to date index.db lists what a compact takes out of a block with the block's file. */
+PORTED(what_a_compact_takes_out_of_a_block_is_not_lost) {
+    for (int newer = 0; newer < 2; newer++) {
+        pt_open(p, "", 4 << 20);
+        for (int i = 0; i < 15; i++)
+            pt_store_size(p, "foo.a", 200 << 10);
+        if (newer) {
+            pt_must(p, js_stream_rotate(p->stream), "rotate");
+            pt_store(p, "foo.b", "x");
+        }
+        pt_pass(p, INT64_C(130) * 1000000000);
+        rd_record(p->disk);
+        pt_must(p, js_stream_compact(p->stream, 13, NULL), "compact");
+        for (size_t at = 0; at <= rd_recorded(p->disk); at++) {
+            struct js_stream_state st = crashed(p, at, at & 1 ? RD_ALL_LOST : RD_ALL_KEPT);
+            assert_int_equal(st.num_lost, 0);
+            assert_true(st.msgs >= 3 && st.last_seq == (js_seq_t)15 + newer);
+        }
+        pt_begin_anew(p);
+    }
 }
 
 static void snap(struct pt *p, struct snap *ret) {
@@ -329,6 +352,7 @@ int main(void) {
         cmocka_unit_test(a_compact_beyond_the_end_that_fails_leaves_the_end),
         cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
+        cmocka_unit_test(what_a_compact_takes_out_of_a_block_is_not_lost),
         cmocka_unit_test(files_stay_where_the_old_index_cannot_go),
         cmocka_unit_test(no_block_is_rewritten_where_the_old_index_cannot_go),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
