@@ -111,6 +111,7 @@ struct rewrite {
     js_seq_t oldest; /* tombstones for older messages are of no use */
     uint32_t *offs;  /* new offset by slot; b->slots only */
     uint64_t lived;  /* messages that were found */
+    uint64_t far;    /* header bytes beyond what slots of messages that leave can say */
     uint8_t last_sum[8];
 };
 
@@ -136,6 +137,12 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
     if (!lives)
         slot = JS_NO_SLOT;
     js_scan_view(sr, rw->scan.data.data, &rec);
+    /* Its sizes are asked for when it leaves the sums, and its record will be gone. */
+    if (slot != JS_NO_SLOT && rw->offs && (seq == how->erase || seq < how->below)) {
+        rw->offs[slot] = JS_OFF_GONE;
+        if (rec.hdr_len > JS_HLEN_FAR)
+            rw->far += rec.hdr_len - JS_HLEN_FAR;
+    }
     if (how->cut && seq > how->cut_seq)
         return 0;
     if (sr->seq & JS_SEQ_TOMBSTONE) {
@@ -191,7 +198,7 @@ static int add_record(struct rewrite *rw, const struct js_scan_rec *sr) {
         rw->rec_last = seq;
     if (!(sr->seq & JS_SEQ_TOMBSTONE) && rw->rec_first == 0)
         rw->rec_first = seq;
-    if (slot != JS_NO_SLOT && rw->offs)
+    if (slot != JS_NO_SLOT && rw->offs && rw->offs[slot] != JS_OFF_GONE)
         rw->offs[slot] = off;
     return 0;
 }
@@ -272,6 +279,8 @@ static void adopt(struct rewrite *rw, uint64_t file_size, char compression) {
     for (uint32_t k = 0; b->slots && k < b->slots->count; k++)
         if (js_slot_live(b->slots, k))
             b->slots->at[k].off = rw->offs[k];
+    b->hdr_bytes -= rw->far;
+    b->payload_bytes += rw->far;
     if (b->cold)
         js_cold_forget(s, b->cold);
     js_recent_clear(&s->recent, s->env);

@@ -665,7 +665,7 @@ int js_stream_slot_sizes(struct js_stream *s, const struct js_place *at, uint32_
     const struct js_slot *slot = &at->slots->at[at->slot];
     uint32_t hlen = slot->hlen;
 
-    if (hlen == JS_HLEN_FAR) {
+    if (hlen == JS_HLEN_FAR && slot->off != JS_OFF_GONE) {
         struct js_msg msg;
         int r = js_stream_slot_msg(s, at, false, &msg);
         if (r < 0)

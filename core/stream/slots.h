@@ -25,6 +25,7 @@
 #define JS_LEN_DAMAGED UINT32_MAX /* known to be there, not readable; off is the damaged stretch */
 #define JS_NEXT_FAR UINT32_MAX    /* the distance does not fit: search */
 #define JS_HLEN_FAR UINT16_MAX    /* the header's length does not fit: look at the record */
+#define JS_OFF_GONE UINT32_MAX    /* its record is gone, and it is about to leave */
 #define JS_NO_SLOT UINT32_MAX
 
 struct js_slot {

@@ -273,6 +273,29 @@ PORTED(what_a_compact_takes_out_of_a_block_is_not_lost) {
     }
 }
 
+/* The length of the longest header is told by its record alone, which a rewrite takes. */
+PORTED(messages_with_the_longest_header_leave) {
+    struct js_block_info b;
+    char *hdr = malloc(65536);
+
+    assert_non_null(hdr);
+    memset(hdr, 'h', 65535);
+    memcpy(hdr, "NATS/1.0\r\nA: ", 13);
+    memcpy(hdr + 65531, "\r\n\r\n", 5);
+    pt_open(p, "", 4 << 20);
+    pt_store(p, "foo.a", "x");
+    for (int i = 0; i < 50; i++)
+        pt_store_hdr(p, "foo.a", hdr, "y");
+    pt_erase(p, 3);
+    PT_STATE(p, 50, 1, 51);
+    pt_must(p, js_stream_compact(p->stream, 45, NULL), "compact");
+    PT_STATE(p, 7, 45, 51);
+    pt_must(p, js_stream_block(p->stream, 0, &b), "block");
+    assert_int_equal(b.payload_bytes, 7);
+    pt_same_everywhere(p);
+    free(hdr);
+}
+
 static void snap(struct pt *p, struct snap *ret) {
     char why[200];
 
@@ -353,6 +376,7 @@ int main(void) {
         cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
         cmocka_unit_test(what_a_compact_takes_out_of_a_block_is_not_lost),
+        cmocka_unit_test(messages_with_the_longest_header_leave),
         cmocka_unit_test(files_stay_where_the_old_index_cannot_go),
         cmocka_unit_test(no_block_is_rewritten_where_the_old_index_cannot_go),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
