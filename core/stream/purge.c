@@ -223,6 +223,8 @@ int js_stream_purge_ex(struct js_stream *stream, const char *filter, size_t len,
 
     if (!all && !js_filter_valid(filter, len))
         return JS_ERR_SUBJECT;
+    if (all && seq > JS_SEQ_MASK)
+        return JS_ERR_INVAL; /* no record can say that the sequences ended there */
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
     if (r == 0 && (stream->config.deny_purge || stream->config.sealed))
@@ -245,6 +247,8 @@ int js_stream_compact(struct js_stream *stream, js_seq_t seq, uint64_t *ret_n) {
     struct js_gone gone = {0};
     struct js_writer *w;
 
+    if (seq > JS_SEQ_MASK)
+        return JS_ERR_INVAL;
     pthread_rwlock_wrlock(&stream->lock);
     int r = js_writer_open(stream, &w);
     if (r == 0 && stream->config.sealed)

@@ -296,6 +296,20 @@ PORTED(messages_with_the_longest_header_leave) {
     free(hdr);
 }
 
+/* Sequences end where a record can still say so. */
+PORTED(a_compact_does_not_go_beyond_all_sequences) {
+    const js_seq_t most = (UINT64_C(1) << 62) - 1;
+
+    pt_open(p, "", 0);
+    pt_store_n(p, 2, "foo", "x");
+    assert_int_equal(js_stream_compact(p->stream, UINT64_MAX, NULL), JS_ERR_INVAL);
+    assert_int_equal(js_stream_compact(p->stream, most + 1, NULL), JS_ERR_INVAL);
+    assert_int_equal(js_stream_purge_ex(p->stream, "", 0, most + 1, 0, NULL), JS_ERR_INVAL);
+    PT_STATE(p, 2, 1, 2);
+    assert_int_equal(pt_store(p, "foo", "y"), 3);
+    pt_same_everywhere(p);
+}
+
 static void snap(struct pt *p, struct snap *ret) {
     char why[200];
 
@@ -377,6 +391,7 @@ int main(void) {
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
         cmocka_unit_test(what_a_compact_takes_out_of_a_block_is_not_lost),
         cmocka_unit_test(messages_with_the_longest_header_leave),
+        cmocka_unit_test(a_compact_does_not_go_beyond_all_sequences),
         cmocka_unit_test(files_stay_where_the_old_index_cannot_go),
         cmocka_unit_test(no_block_is_rewritten_where_the_old_index_cannot_go),
         cmocka_unit_test(a_filter_takes_its_messages_out_of_many_blocks),
