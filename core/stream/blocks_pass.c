@@ -33,15 +33,35 @@ static bool has_dead(const struct js_block *b, enum pass_kind kind) {
     return b->raw_size && 2 * b->bytes < b->raw_size && b->compacted_bytes != b->bytes;
 }
 
+/* After PASS_RECOMPRESS the stream may go where servers look, who take it for damaged (and delete
+ * it) because of a single block in a form that they do not know: none is passed over. */
+static int begin_recompress(struct js_stream *s, struct js_writer *w) {
+    if (s->backing_up)
+        return JS_ERR_SNAPSHOT_IN_PROGRESS;
+    for (size_t i = 0; i < s->num_blocks; i++)
+        if (!s->blocks[i]->missing && (s->blocks[i]->unreadable || s->blocks[i]->odd))
+            return JS_ERR_CORRUPT;
+    /* The newest one is never compressed, unless newer ones were lost. */
+    return s->num_blocks && s->blocks[s->num_blocks - 1]->compressed ? js_writer_roll(s, w) : 0;
+}
+
+/* One without messages stays as it is, as a rule: its tombstones are needed. */
+static bool passes_over(const struct js_stream *s, const struct js_block *b, enum pass_kind kind) {
+    return b->unreadable || b->missing || b->odd || s->backing_up ||
+           (b->msgs == 0 && kind != PASS_RECOMPRESS);
+}
+
 static int pass(struct js_stream *s, struct js_writer *w, enum pass_kind kind,
                 uint64_t *ret_freed) {
     int r = js_writer_flush(s, w);
 
     if (r == 0)
         r = js_retire_empty(s, w);
+    if (r == 0 && kind == PASS_RECOMPRESS)
+        r = begin_recompress(s, w);
     for (size_t i = 0; i + 1 < s->num_blocks && r == 0; i++) {
         struct js_block *b = s->blocks[i];
-        if (b->unreadable || b->missing || b->odd || b->msgs == 0 || s->backing_up)
+        if (passes_over(s, b, kind))
             continue;
         bool dead = has_dead(b, kind);
         if (!dead && !wants_compression(s, b) && kind != PASS_RECOMPRESS)
@@ -49,7 +69,7 @@ static int pass(struct js_stream *s, struct js_writer *w, enum pass_kind kind,
         struct js_rewrite how = {.drop_dead = dead, .compression = js_stream_compression(s)};
         int64_t freed = 0;
         r = js_block_rewrite(s, i, &how, &freed);
-        if (r == JS_ERR_CORRUPT && s->unmended)
+        if (r == JS_ERR_CORRUPT && s->unmended && kind != PASS_RECOMPRESS)
             return 0; /* it is mended before the next write */
         b->sealed_plain = false;
         if (freed > 0)

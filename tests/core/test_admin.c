@@ -19,6 +19,7 @@ struct fixture {
     struct js_store *store;
     struct js_stream *s;
     char why[300];
+    uint64_t block_size; /* 0: as usual */
 };
 
 static int kek(void *ctx, const char *account, const char *context, uint8_t ret[32]) {
@@ -29,6 +30,7 @@ static int kek(void *ctx, const char *account, const char *context, uint8_t ret[
 static void open_store(struct fixture *f, enum js_new_cipher cipher) {
     struct js_store_options o = {.flags = JS_OPEN_RW | JS_OPEN_CREATE,
                                  .sync = JS_SYNC_OS,
+                                 .block_size = f->block_size,
                                  .cipher = cipher,
                                  .key = cipher ? kek : NULL};
 
@@ -36,13 +38,23 @@ static void open_store(struct fixture *f, enum js_new_cipher cipher) {
         fail_msg("%s", f->why);
 }
 
-static void begin(struct fixture *f, const char *config, enum js_new_cipher cipher) {
+static void begin_with(struct fixture *f, const char *config, enum js_new_cipher cipher) {
     snprintf(f->dir, sizeof f->dir, "/tmp/jetfs-admin.XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     open_store(f, cipher);
     if (js_store_create_stream(f->store, "$G", "S", config, f->why, sizeof f->why) < 0)
         fail_msg("%s", f->why);
     assert_int_equal(js_store_get_stream(f->store, "$G", "S", &f->s), 0);
+}
+
+static void begin(struct fixture *f, const char *config, enum js_new_cipher cipher) {
+    f->block_size = 0;
+    begin_with(f, config, cipher);
+}
+
+static void begin_blocks(struct fixture *f, const char *config, uint64_t block_size) {
+    f->block_size = block_size;
+    begin_with(f, config, JS_CIPHER_NEW_NONE);
 }
 
 static void reopen(struct fixture *f, enum js_new_cipher cipher, const char *name) {
@@ -311,6 +323,98 @@ static void lz4_streams_change_their_cipher(void **unused) {
     end(&f);
 }
 
+/* The first bytes of a block's file, or none. */
+static bool is_lz4(struct fixture *f, uint32_t number) {
+    uint8_t head[4];
+
+    return js_stream_read_block_file(f->s, number, head, 4, 0) == 4 && memcmp(head, "cmpL", 4) == 0;
+}
+
+static size_t lz4_blocks(struct fixture *f) {
+    struct js_block_info b;
+    size_t n = 0;
+
+    for (size_t i = 0; js_stream_block(f->s, i, &b) == 0; i++)
+        n += is_lz4(f, b.number);
+    return n;
+}
+
+static bool exists(struct fixture *f, const char *world) {
+    char path[200];
+
+    snprintf(path, sizeof path, "%s/jetstream/$G/%s/S", f->dir, world);
+    return access(path, F_OK) == 0;
+}
+
+static int recompress(struct fixture *f, const char *kind) {
+    return js_store_recompress(f->store, "$G", "S", kind, NULL, f->why, sizeof f->why);
+}
+
+/* Servers delete a stream for one block that they cannot decode: a block that is kept for its
+ * tombstones alone is decoded like all others before the stream gets back to where they look. */
+static void no_lz4_block_gets_where_servers_look(void **unused) {
+    char big[600];
+    struct js_block_info b;
+    struct fixture f;
+
+    (void)unused;
+    begin_blocks(&f, "{\"subjects\":[\"s.>\"]}", 2000);
+    memset(big, 'x', sizeof big);
+    store(&f, "s.a", 1);
+    assert_int_equal(recompress(&f, "lz4"), 0);
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(
+            js_stream_store_msg(f.s, "s.b", 3, NULL, 0, (uint8_t *)big, sizeof big, NULL, NULL), 0);
+        /* Its tombstone is in the second block. */
+        if (i == 4)
+            assert_int_equal(js_stream_remove_msg(f.s, 2), 1);
+    }
+    assert_int_equal(js_stream_sync_blocks(f.s), 0);
+    assert_int_equal(js_stream_compact_blocks(f.s, NULL), 0);
+    assert_true(lz4_blocks(&f) > 2);
+    assert_int_equal(js_stream_block(f.s, 1, &b), 0);
+    for (js_seq_t seq = b.first_seq; seq <= b.last_seq; seq++)
+        assert_int_equal(js_stream_remove_msg(f.s, seq), 1);
+    js_stream_unref(f.s);
+    assert_int_equal(recompress(&f, "none"), 0);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &f.s), 0);
+    assert_int_equal(lz4_blocks(&f), 0);
+    assert_true(exists(&f, "streams") && !exists(&f, "jetfs"));
+    end(&f);
+}
+
+static int recompress_once(void *ctx, const void *data, size_t len) {
+    struct fixture *f = ctx;
+
+    (void)data;
+    (void)len;
+    if (!f->why[0]) {
+        assert_int_equal(recompress(f, "none"), JS_ERR_SNAPSHOT_IN_PROGRESS);
+        strcpy(f->why, "asked");
+    }
+    return 0;
+}
+
+/* While a backup runs no block is replaced: so the stream stays where it is. */
+static void lz4_blocks_stay_away_during_a_backup(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin_blocks(&f, "{\"subjects\":[\"s.>\"]}", 2000);
+    store(&f, "s.a", 1);
+    assert_int_equal(recompress(&f, "lz4"), 0);
+    store(&f, "s.a", 200);
+    assert_int_equal(js_stream_compact_blocks(f.s, NULL), 0);
+    assert_true(lz4_blocks(&f) > 2);
+    f.why[0] = 0;
+    assert_int_equal(js_stream_backup(f.s, 0, recompress_once, &f), 0);
+    assert_true(exists(&f, "jetfs") && !exists(&f, "streams"));
+    assert_int_equal(recompress(&f, "none"), 0);
+    assert_int_equal(lz4_blocks(&f), 0);
+    assert_true(exists(&f, "streams") && !exists(&f, "jetfs"));
+    end(&f);
+}
+
 static void states_are_encoded(void **unused) {
     struct js_decoded_state d;
     struct bytes b = {0};
@@ -454,6 +558,8 @@ int main(void) {
         cmocka_unit_test(deleted_streams_are_gone),
         cmocka_unit_test(lz4_streams_take_their_name_and_subjects),
         cmocka_unit_test(lz4_streams_change_their_cipher),
+        cmocka_unit_test(no_lz4_block_gets_where_servers_look),
+        cmocka_unit_test(lz4_blocks_stay_away_during_a_backup),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
         cmocka_unit_test(restored_streams_fit_in),
