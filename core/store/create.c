@@ -91,6 +91,10 @@ int js_store_create_stream(struct js_store *store, const char *account, const ch
     if (r == 0)
         r = js_stream_config_parse(store->env, (const char *)meta.data, meta.len, &config, ret_why,
                                    why_size);
+    if (r == 0 && config.compression == 'l') {
+        js_why(ret_why, why_size, JS_WHY_LZ4);
+        r = JS_ERR_INVAL;
+    }
     if (r == 0)
         r = js_store_check_subjects(store, account, name, &config, ret_why, why_size);
     js_stream_config_done(&config);

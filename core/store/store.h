@@ -105,6 +105,10 @@ int js_store_fill_hidden(struct js_store *store, struct js_stream *from, const c
                          const char *name, const char *hidden, bool lz4, const char *then, char *why,
                          size_t why_size);
 
+#define JS_WHY_LZ4                                                                                 \
+    "\"compression\" cannot be \"lz4\" here: such a stream lies elsewhere (jetfs compact "         \
+    "--compression lz4 takes it there)"
+
 void js_why(char *ret_why, size_t why_size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

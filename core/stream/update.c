@@ -30,6 +30,9 @@ static int check_change(const struct js_stream *s, const struct js_stream_config
 
     if (o->sealed)
         return REFUSE(why, size, "a sealed stream cannot be changed");
+    /* No server loads a stream that is configured so. */
+    if (n->compression == 'l' && o->compression != 'l' && !s->lz4)
+        return REFUSE(why, size, JS_WHY_LZ4);
     if (o->retention != n->retention && (o->retention == 'w' || n->retention == 'w'))
         return REFUSE(why, size, "the retention cannot change to or from workqueue");
     if (max_consumers(old_text, strlen(old_text)) !=

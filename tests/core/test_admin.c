@@ -415,6 +415,23 @@ static void lz4_blocks_stay_away_during_a_backup(void **unused) {
     end(&f);
 }
 
+/* What cannot get LZ4 blocks stays where servers find it. */
+static void refused_lz4_moves_nothing(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "s.a", 3);
+    /* By configuration alone no server would load it. */
+    assert_int_equal(update(&f, "{\"subjects\":[\"s.>\"],\"compression\":\"lz4\"}"),
+                     JS_ERR_NOT_PERMITTED);
+    assert_int_equal(js_store_create_stream(f.store, "$G", "T",
+                                            "{\"subjects\":[\"t\"],\"compression\":\"lz4\"}", f.why,
+                                            sizeof f.why),
+                     JS_ERR_INVAL);
+    end(&f);
+}
+
 static void states_are_encoded(void **unused) {
     struct js_decoded_state d;
     struct bytes b = {0};
@@ -560,6 +577,7 @@ int main(void) {
         cmocka_unit_test(lz4_streams_change_their_cipher),
         cmocka_unit_test(no_lz4_block_gets_where_servers_look),
         cmocka_unit_test(lz4_blocks_stay_away_during_a_backup),
+        cmocka_unit_test(refused_lz4_moves_nothing),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
         cmocka_unit_test(restored_streams_fit_in),
