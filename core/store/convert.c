@@ -300,6 +300,13 @@ static int set_compression(struct js_stream *s, const char *compression, char *w
     return r;
 }
 
+static bool wants_lz4(struct js_stream *s) {
+    pthread_rwlock_rdlock(&s->lock);
+    bool yes = s->config.compression == 'l';
+    pthread_rwlock_unlock(&s->lock);
+    return yes;
+}
+
 int js_store_recompress(struct js_store *store, const char *account, const char *name,
                         const char *compression, uint64_t *ret_freed, char *ret_why,
                         size_t why_size) {
@@ -325,10 +332,16 @@ int js_store_recompress(struct js_store *store, const char *account, const char 
         if (r == JS_ERR_EXISTS)
             js_why(ret_why, why_size, "there is another stream of this name without LZ4 blocks");
     }
-    if (r == 0 && lz4 && !s->lz4)
+    bool moved = false;
+    if (r == 0 && lz4 && !s->lz4) {
         r = move_world(store, s, true);
+        moved = r == 0;
+    }
     if (r == 0)
         r = set_compression(s, compression, ret_why, why_size);
+    /* It is what it was, and servers are to find it. */
+    if (r < 0 && moved && !wants_lz4(s))
+        (void)move_world(store, s, false);
     if (r == 0)
         r = js_stream_recompress_blocks(s, ret_freed);
     if (r == 0 && !lz4 && s->lz4)

@@ -429,6 +429,10 @@ static void refused_lz4_moves_nothing(void **unused) {
                                             "{\"subjects\":[\"t\"],\"compression\":\"lz4\"}", f.why,
                                             sizeof f.why),
                      JS_ERR_INVAL);
+    assert_int_equal(update(&f, "{\"subjects\":[\"s.>\"],\"sealed\":true}"), 0);
+    assert_int_equal(recompress(&f, "lz4"), JS_ERR_NOT_PERMITTED);
+    assert_true(exists(&f, "streams") && !exists(&f, "jetfs"));
+    assert_int_equal(state(&f).msgs, 3);
     end(&f);
 }
 
