@@ -111,11 +111,14 @@ static int copy_consumer(void *ctx, const char *name) {
 static int copy_files(struct restore *re) {
     const struct js_env *env = re->store->env;
     struct js_buf index = {.env = env};
-    const char *text = js_stream_config_json(re->from);
+    struct js_buf text = {.env = env};
     struct js_block_info info;
     int msgs = -1, obs = -1;
 
-    int r = js_meta_write(env, re->fd, re->name, (const uint8_t *)text, strlen(text), NULL);
+    int r = js_store_config_for_servers(js_stream_config_json(re->from), &text);
+    if (r == 0)
+        r = js_meta_write(env, re->fd, re->name, text.data, text.len, NULL);
+    js_buf_done(&text);
     if (r == 0)
         r = make_dir(env, re->fd, "msgs", &msgs);
     if (r == 0)
@@ -279,6 +282,9 @@ static int make_config(struct restore *re, struct js_buf *ret_meta, char **ret_t
     /* Servers give every stream its own name; a renamed one must not keep the old. */
     json_object_set_new(root, "name", json_string(re->name));
     json_object_del(root, "first_seq");
+    /* Where it will lie servers look. */
+    if (re->from->config.compression == 'l')
+        json_object_del(root, "compression");
     bool sealed = json_is_true(json_object_get(root, "sealed"));
     if (sealed)
         *ret_then = json_dumps(root, JSON_COMPACT);

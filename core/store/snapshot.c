@@ -8,7 +8,9 @@
  * periodic pass. Only truncating and erasing replace files at once; a backup that meets such a file ends
  * with STALE.
  */
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/bytes.h"
 #include "core/block/scan.h"
@@ -83,6 +85,24 @@ static int tar_file(struct backup *b, const char *path, const void *data, uint64
     return js_pack_put(b->tar, "", 0); /* any error of those above */
 }
 
+int js_store_config_for_servers(const char *text, struct js_buf *ret) {
+    json_t *root = json_loads(text, 0, NULL);
+    const char *kind = json_string_value(json_object_get(root, "compression"));
+    char *other = NULL;
+    int r = 0;
+
+    if (kind && strcmp(kind, "lz4") == 0) {
+        r = json_object_set_new(root, "compression", json_string("none"));
+        other = r == 0 ? json_dumps(root, JSON_COMPACT) : NULL;
+        r = other ? 0 : JS_ERR_NOMEM;
+    }
+    if (r == 0)
+        js_buf_append(ret, other ? other : text, strlen(other ? other : text));
+    free(other);
+    json_decref(root);
+    return r == 0 && ret->failed ? JS_ERR_NOMEM : r;
+}
+
 /* ---- what is backed up ------------------------------------------------------------------------- */
 
 static int take_view(struct backup *b) {
@@ -96,7 +116,7 @@ static int take_view(struct backup *b) {
     if (r == 0)
         r = js_stream_encode_index(s, &b->index);
     if (r == 0 && s->config_text)
-        js_buf_append(&b->meta, s->config_text->s, strlen(s->config_text->s));
+        r = js_store_config_for_servers(s->config_text->s, &b->meta);
     if (r == 0 && b->meta.len == 0)
         r = JS_ERR_CORRUPT;
     b->blocks = js_calloc(s->env, s->num_blocks + 1, sizeof *b->blocks);

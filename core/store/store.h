@@ -105,6 +105,10 @@ int js_store_fill_hidden(struct js_store *store, struct js_stream *from, const c
                          const char *name, const char *hidden, bool lz4, const char *then, char *why,
                          size_t why_size);
 
+/* A configuration as servers read it: none of them knows LZ4, and in a backup nothing is
+ * compressed. */
+int js_store_config_for_servers(const char *text, struct js_buf *ret);
+
 #define JS_WHY_LZ4                                                                                 \
     "\"compression\" cannot be \"lz4\" here: such a stream lies elsewhere (jetfs compact "         \
     "--compression lz4 takes it there)"

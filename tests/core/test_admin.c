@@ -436,6 +436,33 @@ static void refused_lz4_moves_nothing(void **unused) {
     end(&f);
 }
 
+/* Servers do not know the word. */
+static void backups_of_lz4_streams_are_for_servers(void **unused) {
+    struct bytes b = {0};
+    struct fixture f;
+    char path[100];
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "s.a", 20);
+    assert_int_equal(recompress(&f, "lz4"), 0);
+    assert_int_equal(js_stream_backup(f.s, 0, take, &b), 0);
+    snprintf(path, sizeof path, "%s/backup", f.dir);
+    FILE *out = fopen(path, "we");
+    assert_non_null(out);
+    assert_int_equal(fwrite(b.data, 1, b.len, out), b.len);
+    assert_int_equal(fclose(out), 0);
+    free(b.data);
+    js_stream_unref(f.s);
+    assert_int_equal(js_store_delete_stream(f.store, "$G", "S"), 0);
+    assert_int_equal(js_store_restore(f.store, "$G", path, NULL, NULL, 0, f.why, sizeof f.why), 0);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &f.s), 0);
+    assert_null(strstr(js_stream_config_json(f.s), "lz4"));
+    assert_int_equal(state(&f).msgs, 20);
+    assert_int_equal(js_stream_health(f.s), JS_HEALTH_OK);
+    end(&f);
+}
+
 static void states_are_encoded(void **unused) {
     struct js_decoded_state d;
     struct bytes b = {0};
@@ -582,6 +609,7 @@ int main(void) {
         cmocka_unit_test(no_lz4_block_gets_where_servers_look),
         cmocka_unit_test(lz4_blocks_stay_away_during_a_backup),
         cmocka_unit_test(refused_lz4_moves_nothing),
+        cmocka_unit_test(backups_of_lz4_streams_are_for_servers),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
         cmocka_unit_test(restored_streams_fit_in),
