@@ -232,10 +232,12 @@ static int make_consumer(void *ctx, const char *name) {
 
 int js_store_copy_stream(struct js_stream *from, struct js_stream *to) {
     struct making m = {.from = from, .to = to};
-    bool async = to->async, no_expire = to->no_expire;
+    bool async = to->async, no_expire = to->no_expire, sealed = to->config.sealed;
 
     to->async = true;
     to->no_expire = true;
+    /* It is sealed when all is in it. */
+    to->config.sealed = false;
     int r = store_messages(from, to);
     if (r == 0)
         r = js_stream_list_consumers(from, make_consumer, &m);
@@ -244,6 +246,7 @@ int js_store_copy_stream(struct js_stream *from, struct js_stream *to) {
     pthread_rwlock_wrlock(&to->lock);
     to->async = async;
     to->no_expire = no_expire;
+    to->config.sealed = sealed;
     js_writer_reconfigure(to);
     pthread_rwlock_unlock(&to->lock);
     return r;

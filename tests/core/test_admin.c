@@ -436,6 +436,30 @@ static void refused_lz4_moves_nothing(void **unused) {
     end(&f);
 }
 
+/* A sealed stream gets another cipher like any other, also when it does not begin with 1. */
+static void sealed_streams_change_their_cipher(void **unused) {
+    const enum js_new_cipher chacha = JS_CIPHER_NEW_CHACHA;
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    store(&f, "s.a", 10);
+    assert_int_equal(js_stream_remove_msg(f.s, 1), 1);
+    assert_int_equal(js_stream_remove_msg(f.s, 5), 1);
+    assert_int_equal(update(&f, "{\"subjects\":[\"s.>\"],\"sealed\":true}"), 0);
+    reopen(&f, JS_CIPHER_NEW_CHACHA, "S");
+    js_stream_unref(f.s);
+    assert_int_equal(js_store_rekey(f.store, "$G", "S", &chacha, NULL), 0);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &f.s), 0);
+    assert_int_equal(state(&f).msgs, 8);
+    assert_int_equal(state(&f).first_seq, 2);
+    assert_string_equal(js_stream_cipher(f.s), "chacha");
+    assert_int_equal(js_stream_remove_msg(f.s, 2), JS_ERR_NOT_PERMITTED);
+    assert_int_equal(js_stream_store_msg(f.s, "s.a", 3, NULL, 0, NULL, 0, NULL, NULL),
+                     JS_ERR_NOT_PERMITTED);
+    end(&f);
+}
+
 /* Servers do not know the word. */
 static void backups_of_lz4_streams_are_for_servers(void **unused) {
     struct bytes b = {0};
@@ -609,6 +633,7 @@ int main(void) {
         cmocka_unit_test(no_lz4_block_gets_where_servers_look),
         cmocka_unit_test(lz4_blocks_stay_away_during_a_backup),
         cmocka_unit_test(refused_lz4_moves_nothing),
+        cmocka_unit_test(sealed_streams_change_their_cipher),
         cmocka_unit_test(backups_of_lz4_streams_are_for_servers),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
