@@ -460,6 +460,19 @@ static void sealed_streams_change_their_cipher(void **unused) {
     end(&f);
 }
 
+/* The subjects of encrypted streams count as much as those that can be read without a key. */
+static void encrypted_streams_take_their_subjects(void **unused) {
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_CHACHA);
+    assert_int_equal(
+        js_store_create_stream(f.store, "$G", "T", "{\"subjects\":[\"s.x\"]}", f.why, sizeof f.why),
+        JS_ERR_EXISTS);
+    assert_non_null(strstr(f.why, "overlaps"));
+    end(&f);
+}
+
 /* Servers do not know the word. */
 static void backups_of_lz4_streams_are_for_servers(void **unused) {
     struct bytes b = {0};
@@ -634,6 +647,7 @@ int main(void) {
         cmocka_unit_test(lz4_blocks_stay_away_during_a_backup),
         cmocka_unit_test(refused_lz4_moves_nothing),
         cmocka_unit_test(sealed_streams_change_their_cipher),
+        cmocka_unit_test(encrypted_streams_take_their_subjects),
         cmocka_unit_test(backups_of_lz4_streams_are_for_servers),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
