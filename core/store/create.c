@@ -178,20 +178,25 @@ static int expect_nothing_else(struct js_store *s, int stream_fd) {
     return r == 0 ? expect_names(s->env, stream_fd, "obs", expect_known) : r;
 }
 
-static int check_empty(struct js_store *store, const char *account, const char *name) {
-    struct js_stream *s;
-    struct js_stream_state st;
-    int r = js_store_get_stream(store, account, name, &s);
+/* Finds it empty, and lets nobody write to it from then on: what came now would go with it. */
+static int close_empty(struct js_stream *s) {
+    int r = js_stream_list_consumers(s, refuse_any, NULL) != 0 ? JS_ERR_NOT_EMPTY : 0;
 
-    if (r < 0)
-        return r;
-    js_stream_get_state(s, &st);
-    if (st.msgs || st.num_lost || js_stream_health(s) != JS_HEALTH_OK)
+    pthread_rwlock_wrlock(&s->lock);
+    if (s->gone)
+        r = JS_ERR_NO_STREAM;
+    else if (s->msgs || s->lost || s->health != JS_HEALTH_OK)
         r = JS_ERR_NOT_EMPTY;
-    if (r == 0 && js_stream_list_consumers(s, refuse_any, NULL) != 0)
-        r = JS_ERR_NOT_EMPTY;
-    js_stream_unref(s);
+    if (r == 0)
+        s->gone = true;
+    pthread_rwlock_unlock(&s->lock);
     return r;
+}
+
+static void reopen_empty(struct js_stream *s) {
+    pthread_rwlock_wrlock(&s->lock);
+    s->gone = false;
+    pthread_rwlock_unlock(&s->lock);
 }
 
 static int clear_dir(struct js_store *s, int parent, const char *name) {
@@ -205,53 +210,70 @@ static int clear_dir(struct js_store *s, int parent, const char *name) {
     return r < 0 ? r : js_err_from_errno(-io->rmdir(io->ctx, parent, name));
 }
 
-int js_store_remove_empty_stream(struct js_store *store, const char *account, const char *name) {
+/* Takes apart what lies under its hidden name. */
+static int clear_hidden(struct js_store *store, int streams, int fd, const char *gone) {
     static const char *const files[] = {"meta.inf",     "meta.sum",     "meta.key",
                                         "meta.inf.tmp", "meta.sum.tmp", "meta.key.tmp"};
-    const struct js_io *io = store->env->io;
-    int streams, fd;
+    int r = clear_dir(store, fd, "msgs");
 
-    if (!(store->options.flags & JS_OPEN_RW))
-        return JS_ERR_READ_ONLY;
-    int r = check_empty(store, account, name);
     if (r == 0)
-        r = js_store_drop_stream(store, account, name);
-    if (r < 0)
-        return r;
-    r = js_store_open_streams_dir(store, account, &streams);
-    if (r < 0)
-        return r;
+        r = clear_dir(store, fd, "obs");
+    for (size_t i = 0; r == 0 && i < sizeof files / sizeof files[0]; i++)
+        r = js_file_unlink(store->env, fd, files[i]);
+    return r < 0 ? r
+                 : js_err_from_errno(-store->env->io->rmdir(store->env->io->ctx, streams, gone));
+}
+
+static int remove_closed(struct js_store *store, struct js_stream *s, int streams) {
+    const struct js_io *io = store->env->io;
     char gone[300];
-    snprintf(gone, sizeof gone, ".%s", name);
-    fd = io->open_dir(io->ctx, streams, name);
-    r = fd < 0 ? js_err_from_errno(-fd) : expect_nothing_else(store, fd);
+
+    snprintf(gone, sizeof gone, ".%s", s->name);
+    int fd = io->open_dir(io->ctx, streams, s->name);
+    int r = fd < 0 ? js_err_from_errno(-fd) : expect_nothing_else(store, fd);
     /* What an earlier crash left. */
     if (r == 0)
         r = js_store_clear_dir(store->env, streams, gone);
     /* Out of sight first, by a name that servers finish deleting should we crash. */
     if (r == 0)
-        r = js_err_from_errno(-io->rename(io->ctx, streams, name, streams, gone));
-    bool hidden = r == 0;
-    /* The old name may not come back with half of what was in it. */
-    if (r == 0)
-        r = sync_fd(store->env, streams);
-    if (r == 0)
-        r = clear_dir(store, fd, "msgs");
-    if (r == 0)
-        r = clear_dir(store, fd, "obs");
-    for (size_t i = 0; r == 0 && i < sizeof files / sizeof files[0]; i++)
-        r = js_file_unlink(store->env, fd, files[i]);
-    if (fd >= 0)
-        io->close(io->ctx, fd);
-    if (r == 0)
-        r = js_err_from_errno(-io->rmdir(io->ctx, streams, gone));
-    else if (hidden)
-        /* Something that is not ours stands in it: it keeps its name. */
-        (void)io->rename(io->ctx, streams, gone, streams, name);
-    if (hidden) {
-        int f = sync_fd(store->env, streams);
-        r = r < 0 ? r : f;
+        r = js_err_from_errno(-io->rename(io->ctx, streams, s->name, streams, gone));
+    if (r < 0) {
+        if (fd >= 0)
+            io->close(io->ctx, fd);
+        reopen_empty(s);
+        return r;
     }
-    io->close(io->ctx, streams);
+    /* The old name may not come back with half of what was in it. */
+    r = sync_fd(store->env, streams);
+    if (r == 0)
+        r = js_store_drop_stream(store, s->account, s->name);
+    if (r == 0)
+        r = clear_hidden(store, streams, fd, gone);
+    io->close(io->ctx, fd);
+    /* Something that is not ours stands in it: it keeps its name. */
+    if (r < 0)
+        (void)io->rename(io->ctx, streams, gone, streams, s->name);
+    int f = sync_fd(store->env, streams);
+    return r < 0 ? r : f;
+}
+
+int js_store_remove_empty_stream(struct js_store *store, const char *account, const char *name) {
+    struct js_stream *s;
+    int streams;
+
+    if (!(store->options.flags & JS_OPEN_RW))
+        return JS_ERR_READ_ONLY;
+    int r = js_store_get_stream(store, account, name, &s);
+    if (r < 0)
+        return r;
+    r = s->lz4 ? js_store_open_world(store, account, "jetfs", &streams)
+               : js_store_open_streams_dir(store, account, &streams);
+    if (r == 0) {
+        r = close_empty(s);
+        if (r == 0)
+            r = remove_closed(store, s, streams);
+        store->env->io->close(store->env->io->ctx, streams);
+    }
+    js_stream_unref(s);
     return r;
 }

@@ -235,12 +235,69 @@ static void a_stream_that_is_kept_keeps_its_name(void **unused) {
     }
 }
 
+static int store_one(struct js_stream *s) {
+    return js_stream_store_msg(s, "NEW.a", 5, NULL, 0, (const uint8_t *)"x", 1, NULL, NULL);
+}
+
+/* Who holds a stream stores into it as long as it is there, and no longer; and what he stores after
+ * a removal that was refused gets to the disk in its time. */
+static void handles_of_a_stream_that_was_to_go(void **unused) {
+    (void)unused;
+    for (int kept = 0; kept < 2; kept++) {
+        struct place p = {.disk = rd_new()};
+        struct js_stream *s;
+        struct snap seen;
+
+        open_place(&p);
+        assert_int_equal(make(&p, "B", "NEW"), 0);
+        assert_int_equal(js_store_get_stream(p.store, "B", "NEW", &s), 0);
+        if (kept)
+            assert_int_equal(rd_put(p.disk, "/s/jetstream/B/streams/NEW/notes.txt", "x", 1), 0);
+        assert_int_equal(change(&p, REMOVE_EMPTY), kept ? JS_ERR_NOT_EMPTY : 0);
+        rd_record(p.disk);
+        assert_int_equal(store_one(s), kept ? 0 : JS_ERR_STORE_CLOSED);
+        if (kept) {
+            te_advance(&p.te, 2 * TE_SECOND);
+            assert_int_equal(js_store_run_due(p.store, atomic_load(&p.te.now)), 0);
+            struct place after = {.disk = rd_crash(p.disk, rd_recorded(p.disk), RD_ALL_LOST, 1)};
+            open_place(&after);
+            assert_int_equal(see(&after, "B", "NEW", &seen, "synced"), 0);
+            assert_int_equal(seen.count, 1);
+            snap_done(&seen);
+            close_place(&after);
+            rd_free(after.disk);
+        }
+        js_stream_unref(s);
+        close_place(&p);
+        rd_free(p.disk);
+    }
+}
+
+/* Those with LZ4 blocks lie elsewhere. */
+static void an_empty_stream_of_lz4_goes(void **unused) {
+    struct place p = {.disk = rd_new()};
+    struct js_stream *s;
+    char why[256] = "";
+
+    (void)unused;
+    open_place(&p);
+    assert_int_equal(make(&p, "B", "NEW"), 0);
+    assert_int_equal(js_store_recompress(p.store, "B", "NEW", "lz4", NULL, why, sizeof why), 0);
+    assert_int_equal(change(&p, REMOVE_EMPTY), 0);
+    assert_int_equal(js_store_get_stream(p.store, "B", "NEW", &s), JS_ERR_NO_STREAM);
+    assert_int_equal(make(&p, "B", "NEW"), 0);
+    close_place(&p);
+    rd_free(p.disk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(while_a_stream_is_made),
         cmocka_unit_test(while_a_stream_is_deleted),
         cmocka_unit_test(while_an_empty_stream_is_removed),
         cmocka_unit_test(a_stream_that_is_kept_keeps_its_name),
+        cmocka_unit_test(handles_of_a_stream_that_was_to_go),
+        cmocka_unit_test(an_empty_stream_of_lz4_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
