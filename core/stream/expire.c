@@ -279,9 +279,14 @@ int js_stream_expire_due(struct js_stream *s, js_time_t now) {
     bool due = concerned(s) && (has_times(s) || js_stream_over_limits(s));
     int r = due ? js_writer_open(s, &w) : JS_ERR_READ_ONLY;
     if (r < 0) {
-        /* What cannot be written does not expire, and nobody asked for anything. */
-        s->expire_next = INT64_MAX;
-        s->expire_looked = true;
+        /* What cannot be written does not expire, and nobody asked for anything. Whatever else went
+         * wrong is tried again. */
+        if (r == JS_ERR_READ_ONLY) {
+            s->expire_next = INT64_MAX;
+            s->expire_looked = true;
+        } else {
+            s->expire_retry = now + RETRY;
+        }
         pthread_rwlock_unlock(&s->lock);
         return r == JS_ERR_READ_ONLY ? 0 : r;
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules, and the files that hold the times of messages: thw.db, sched.db. */
+#include <errno.h>
+
 #include "tests/core/rules_fixture.h"
 
 /* As nats-server 2.15.1 does it: headers, times, order. */
@@ -316,8 +318,33 @@ static void files_before_a_cut(void **unused) {
     end(&f);
 }
 
+/* What could not be done once is done later: here a directory could not be listed. */
+static void expiry_is_tried_again(void **unused) {
+    const struct rd_fault no_list = {
+        .calls = RD_STATS, .kind = RD_FAIL, .err = EMFILE, .countdown = 1, .sticky = true};
+    const struct rd_fault none = {0};
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"max_age\":1000000000");
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(pub(&f, "s.a", NULL), i + 1);
+    reopen(&f);
+    te_advance(&f.te, 5 * TE_SECOND);
+    rd_set_fault(f.disk, &no_list);
+    assert_int_equal(js_store_run_due(f.store, f.te.clock.now(f.te.clock.ctx)),
+                     JS_ERR_TOO_MANY_FILES);
+    assert_true(rd_faults_fired(f.disk) > 0);
+    rd_set_fault(f.disk, &none);
+    assert_int_equal(state(&f).msgs, 5);
+    pass(&f, 5 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 0);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(expiry_is_tried_again),
         cmocka_unit_test(schedules),
         cmocka_unit_test(schedules_and_limits),
         cmocka_unit_test(schedules_and_interest),
