@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Message TTLs: a binary heap of (expiry, sequence). An entry outlives its message when that is
- * removed otherwise; who takes it out of the heap looks. thw.db holds the heap; what it does not
- * cover is found by the headers of the messages.
+ * removed otherwise; who takes it out of the heap looks, and who lacks room throws such entries
+ * out. thw.db holds the heap; what it does not cover is found by the headers of the messages.
  */
 #include <stdlib.h>
 
@@ -56,20 +56,42 @@ static bool sooner(const struct ttl_entry *a, const struct ttl_entry *b) {
            (a->expires == b->expires && (a->seq & ~DOUBTFUL) < (b->seq & ~DOUBTFUL));
 }
 
-static int push(struct js_stream *s, struct js_ttl *t, js_seq_t seq, js_time_t expires) {
-    if (t->count == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 64;
-        struct ttl_entry *p = js_realloc_array(s->env, t->heap, cap, sizeof *p);
-        if (!p)
-            return JS_ERR_NOMEM;
-        t->heap = p;
-        t->cap = cap;
-    }
-    struct ttl_entry e = {.expires = expires, .seq = seq};
-    size_t i = t->count++;
+static void sift_up(struct js_ttl *t, size_t i, struct ttl_entry e) {
     for (; i > 0 && sooner(&e, &t->heap[(i - 1) / 2]); i = (i - 1) / 2)
         t->heap[i] = t->heap[(i - 1) / 2];
     t->heap[i] = e;
+}
+
+static bool lives(const struct js_stream *s, js_seq_t seq) {
+    size_t i;
+    const struct js_block *b = js_stream_block_of(s, seq, &i);
+
+    if (!b || b->msgs == 0)
+        return false;
+    if (!b->slots)
+        return js_cold_lives(b->cold, seq);
+    uint32_t slot = js_slots_find(b->slots, seq);
+    return slot != JS_NO_SLOT && js_slot_live(b->slots, slot);
+}
+
+static int push(struct js_stream *s, struct js_ttl *t, js_seq_t seq, js_time_t expires) {
+    if (t->count == t->cap) {
+        /* Those whose messages left otherwise go first. */
+        size_t n = 0;
+        for (size_t i = 0; i < t->count; i++)
+            if (lives(s, t->heap[i].seq & ~DOUBTFUL))
+                sift_up(t, n++, t->heap[i]);
+        t->count = n;
+        if (n >= t->cap / 2) {
+            size_t cap = t->cap ? t->cap * 2 : 64;
+            struct ttl_entry *p = js_realloc_array(s->env, t->heap, cap, sizeof *p);
+            if (!p)
+                return JS_ERR_NOMEM;
+            t->heap = p;
+            t->cap = cap;
+        }
+    }
+    sift_up(t, t->count++, (struct ttl_entry){.expires = expires, .seq = seq});
     return 0;
 }
 
@@ -95,7 +117,7 @@ static void pop(struct js_ttl *t) {
 static int take_entry(void *ctx, js_time_t expires, js_seq_t seq) {
     struct js_stream *s = ctx;
 
-    if (seq < s->first_seq || seq > s->last_seq)
+    if (seq < s->first_seq || seq > s->last_seq || seq == 0)
         return 0;
     return push(s, s->ttl, seq | DOUBTFUL, expires);
 }

@@ -342,9 +342,34 @@ static void expiry_is_tried_again(void **unused) {
     end(&f);
 }
 
+/* Messages that were replaced long before their TTL was over leave nothing behind. */
+static void replaced_messages_have_no_ttl(void **unused) {
+    const char *path = "/s/jetstream/$G/streams/S/msgs/thw.db";
+    struct fixture f;
+    uint8_t *data;
+
+    (void)unused;
+    begin(&f, ",\"allow_msg_ttl\":true,\"max_msgs_per_subject\":1");
+    assert_int_equal(js_store_run_due(f.store, f.te.clock.now(f.te.clock.ctx)), 0);
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(pub(&f, i & 1 ? "s.a" : "s.b", "Nats-TTL: 1h"), i + 1);
+    let_go(&f);
+    long len = rd_get(f.disk, path, &data);
+    assert_true(len > 17 && len < 17 + 64 * 20);
+    free(data);
+    open_it(&f, JS_OPEN_RW);
+    assert_int_equal(state(&f).msgs, 2);
+    pass(&f, 3599 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 2);
+    pass(&f, 2 * TE_SECOND);
+    assert_int_equal(state(&f).msgs, 0);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expiry_is_tried_again),
+        cmocka_unit_test(replaced_messages_have_no_ttl),
         cmocka_unit_test(schedules),
         cmocka_unit_test(schedules_and_limits),
         cmocka_unit_test(schedules_and_interest),
