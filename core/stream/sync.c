@@ -384,8 +384,11 @@ int js_stream_sync_due(struct js_stream *stream, js_time_t now) {
             r = js_stream_write_index(stream);
     }
     pthread_rwlock_unlock(&stream->lock);
-    if (r == 0 && sync)
-        r = js_stream_sync(stream);
+    /* Whatever went wrong with what is not due to anybody: data gets to the disk in its time. */
+    if (sync) {
+        int f = js_stream_sync(stream);
+        r = r < 0 ? r : f;
+    }
     if (r == 0 && pass)
         r = js_stream_sync_blocks(stream);
     return r;
@@ -400,10 +403,13 @@ int js_stream_finish(struct js_stream *stream) {
         r = stream->write_error ? JS_ERR_WRITE_FAILED : js_stream_compress_sealed(stream, w);
         if (r == 0 && w->changed)
             r = js_tidy_empty(stream, w);
-        if (r == 0)
-            r = js_writer_sync_locked(stream, w);
-        if (r == 0 && w->changed)
-            r = js_stream_write_index(stream);
+        /* What is stored gets to the disk, whatever became of the rest. */
+        if (!stream->write_error) {
+            int f = js_writer_sync_locked(stream, w);
+            if (f == 0 && w->changed)
+                f = js_stream_write_index(stream);
+            r = r < 0 ? r : f;
+        }
         js_writer_free(stream);
     }
     pthread_rwlock_unlock(&stream->lock);

@@ -265,10 +265,33 @@ PORTED(the_end_never_moves_back) {
         rd_free(q.disk);
     }
     assert_true(highest > 300);
+/* Blocks that cannot be compressed for want of space keep nothing off the disk. */
+PORTED(data_is_synced_though_blocks_cannot_be_compressed) {
+    if (strcmp(p->perm->compression, "none") == 0)
+        return;
+    p->sync = JS_SYNC_CLOSE;
+    pt_open(p, "", 500);
+    pt_store_size(p, "foo", 300);
+    pt_must(p, js_stream_sync(p->stream), "sync");
+    rd_record(p->disk);
+    pt_store_size(p, "foo", 300); /* in the next block */
+    fail_writes(p, 1, true);
+    te_advance(&p->te, 2 * TE_SECOND);
+    assert_int_equal(js_store_run_due(p->store, atomic_load(&p->te.now)), JS_ERR_NO_SPACE);
+    assert_true(rd_faults_fired(p->disk) > 0);
+    mend(p);
+    struct pt q = {.perm = p->perm, .block_size = p->block_size, .sync = p->sync};
+    q.disk = rd_crash(p->disk, rd_recorded(p->disk), RD_ALL_LOST, 1);
+    te_init(&q.te, rd_io(q.disk));
+    pt_reopen(&q);
+    PT_STATE(&q, 2, 1, 2);
+    pt_close(&q);
+    rd_free(q.disk);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_is_synced_though_blocks_cannot_be_compressed),
         cmocka_unit_test(sequences_end),
         cmocka_unit_test(the_end_never_moves_back),
         cmocka_unit_test(a_sync_counts_when_it_is_done),
