@@ -153,8 +153,22 @@ static int fill_index(struct js_stream *s, struct js_index_db *ix) {
     return fill_subjects(s, ix);
 }
 
-/* The range of a block may hold this many deletions; above it a scan is cheaper than the index. */
+/* So many deletions inside of blocks (those between blocks are not listed); above it a scan is
+ * cheaper than the index. */
 #define MAX_INTERIOR (16u << 20)
+
+static bool lists_too_much(const struct js_stream *s) {
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s->num_blocks && n <= MAX_INTERIOR; i++) {
+        const struct js_block *b = s->blocks[i];
+        js_seq_t first = b->cold ? b->cold->first : b->first_pos;
+        js_seq_t last = b->cold && b->cold->upto > b->pos_last ? b->cold->upto : b->pos_last;
+        if (b->msgs && last >= first && last - first + 1 > b->msgs)
+            n += last - first + 1 - b->msgs;
+    }
+    return n > MAX_INTERIOR;
+}
 
 /* 1 is read by every server; counters need 2 (2.11), schedules 3 (2.12). */
 static uint8_t version_for(const struct js_stream *s) {
@@ -216,7 +230,7 @@ int js_stream_encode_index(struct js_stream *s, struct js_buf *out) {
     struct js_index_db ix = {.env = s->env};
     int r = 0;
 
-    if (s->num_blocks == 0 || s->lost)
+    if (s->num_blocks == 0 || s->lost || lists_too_much(s))
         return 0;
     r = fill_index(s, &ix);
     if (r == 0)
@@ -240,9 +254,12 @@ int js_stream_write_index(struct js_stream *s) {
 
     if (s->num_blocks == 0 || s->files.msgs_fd < 0)
         return 0;
-    if (has_damaged_blocks(s) ||
-        (s->last_seq >= s->first_seq && s->last_seq + 1 - s->first_seq - s->msgs > MAX_INTERIOR))
+    if (has_damaged_blocks(s) || lists_too_much(s)) {
+        /* That may change; it is no reason to ask all the time. */
+        if (s->writer)
+            s->writer->changed_since = s->env->clock->now(s->env->clock->ctx);
         return 0;
+    }
     /* It speaks of what is in the files, and files that it does not list are gone. */
     int r = s->writer ? js_writer_flush(s, s->writer) : 0;
     if (r == 0 && s->writer && s->num_graves)

@@ -289,8 +289,45 @@ PORTED(data_is_synced_though_blocks_cannot_be_compressed) {
     rd_free(q.disk);
 }
 
+/* Sequences that no block holds cost the index nothing, be they many. */
+PORTED(gaps_between_blocks_are_no_reason_against_an_index) {
+    pt_open(p, "", 0);
+    pt_store(p, "foo", "x");
+    pt_must(p, js_stream_rotate(p->stream), "rotate");
+    pt_must(p, js_stream_skip_msgs(p->stream, 0, 17000000), "skip_msgs");
+    assert_int_equal(pt_store(p, "foo", "y"), 17000002);
+    pt_pass(p, 130 * TE_SECOND);
+    assert_true(pt_has_file(p, "msgs/index.db"));
+    assert_true(js_store_next_deadline(p->store) == 0 ||
+                js_store_next_deadline(p->store) > atomic_load(&p->te.now));
+    pt_same_everywhere(p);
+}
+
+static int count_bytes(void *ctx, const void *data, size_t len) {
+    (void)data;
+    *(uint64_t *)ctx += len;
+    return 0;
+}
+
+/* Those within one would be listed one by one. */
+PORTED(backups_do_not_list_endless_gaps) {
+    uint64_t n = 0;
+
+    if (!pt_is_plain(p))
+        return;
+    pt_open(p, "", 0);
+    pt_store(p, "foo", "x");
+    pt_must(p, js_stream_skip_msgs(p->stream, 0, 30000000), "skip_msgs");
+    pt_store(p, "foo", "y");
+    pt_must(p, js_stream_backup(p->stream, 0, count_bytes, &n), "backup");
+    assert_true(n < 5000);
+    PT_STATE(p, 2, 1, 30000002);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gaps_between_blocks_are_no_reason_against_an_index),
+        cmocka_unit_test(backups_do_not_list_endless_gaps),
         cmocka_unit_test(data_is_synced_though_blocks_cannot_be_compressed),
         cmocka_unit_test(sequences_end),
         cmocka_unit_test(the_end_never_moves_back),
