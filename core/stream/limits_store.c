@@ -15,11 +15,8 @@ int js_limits_check(struct js_stream *s, uint32_t sid, uint32_t len, bool rollup
     if (c->max_msgs_per_subject > 0 && sid != JS_NO_ID &&
         s->subjects.lines[sid].count >= (uint64_t)c->max_msgs_per_subject) {
         struct js_place at = {0};
-        if (c->discard_new_per_subject) {
-            if (!rollup)
-                return JS_ERR_MAX_MSGS_PER_SUBJECT;
-            return 0;
-        }
+        if (c->discard_new_per_subject && !rollup)
+            return JS_ERR_MAX_MSGS_PER_SUBJECT;
         int r = js_stream_first_of(s, sid, &at);
         if (r == JS_NEED_SCAN) {
             /* index.db was wrong about a block. */

@@ -275,11 +275,44 @@ static void counters(void **unused) {
     end(&f);
 }
 
+/* A rollup may pass max_msgs_per_subject of a stream that discards new ones, but not its other
+ * limits. */
+static void rollups_keep_within_the_limits(void **unused) {
+    const char *rollup = "Nats-Rollup: sub";
+    struct fixture f;
+
+    (void)unused;
+    begin(&f, ",\"discard\":\"new\",\"discard_new_per_subject\":true,\"max_msgs_per_subject\":1,"
+              "\"max_bytes\":150,\"allow_rollup_hdrs\":true");
+    assert_int_equal(pub(&f, "s.a", NULL), 1);
+    assert_int_equal(pub(&f, "s.b", NULL), 2);
+    assert_int_equal(pub(&f, "s.a", NULL), JS_ERR_MAX_MSGS_PER_SUBJECT);
+    assert_int_equal(
+        pub(&f, "s.a", "Nats-Rollup: sub\r\nA: 0123456789012345678901234567890123456789"),
+        JS_ERR_MAX_BYTES);
+    assert_int_equal(state(&f).msgs, 2);
+    assert_int_equal(state(&f).first_seq, 1);
+    end(&f);
+    begin(&f, ",\"discard\":\"new\",\"discard_new_per_subject\":true,\"max_msgs_per_subject\":1,"
+              "\"max_msgs\":2,\"allow_rollup_hdrs\":true");
+    assert_int_equal(pub(&f, "s.a", NULL), 1);
+    assert_int_equal(pub(&f, "s.b", NULL), 2);
+    /* It takes the place of the one that leaves. */
+    assert_int_equal(pub(&f, "s.a", rollup), 3);
+    assert_int_equal(state(&f).msgs, 2);
+    assert_int_equal(pub(&f, "s.c", rollup), JS_ERR_MAX_MSGS);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(duplicates), cmocka_unit_test(expected_positions),
-        cmocka_unit_test(rollup),     cmocka_unit_test(ttls),
-        cmocka_unit_test(age),        cmocka_unit_test(markers),
+        cmocka_unit_test(rollups_keep_within_the_limits),
+        cmocka_unit_test(duplicates),
+        cmocka_unit_test(expected_positions),
+        cmocka_unit_test(rollup),
+        cmocka_unit_test(ttls),
+        cmocka_unit_test(age),
+        cmocka_unit_test(markers),
         cmocka_unit_test(counters),
     };
 
