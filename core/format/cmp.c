@@ -5,12 +5,23 @@
  * the head costs nothing.
  */
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 #include "core/format/record.h"
 #include "core/format/s2.h"
 
 #define MIN_HEAD 5  /* "cmp", algorithm, one byte of size */
 #define MAX_HEAD 14
 #define RAW_END 8
+/* What a block holds at most whatever its head says (servers up to 2.12 write another size there):
+ * a full one, and the largest record. */
+#define UNTOLD ((8u << 20) + JS_MAX_RECORD)
+
+/* A few bytes must not grow to hundreds of megabytes because nobody said that they would not. */
+static uint64_t bound(uint64_t told, uint64_t max_out) {
+    uint64_t most = told > UNTOLD ? told : UNTOLD;
+
+    return most < max_out ? most : max_out;
+}
 
 /* Offset of the S2 stream by its identifier, 0 if there is none near the beginning. One of its ten
  * bytes may be damaged. */
@@ -68,8 +79,9 @@ static int decode_lz4(const uint8_t *in, size_t len, uint64_t max_out, struct js
         return JS_ERR_TORN;
     if (max_out < RAW_END)
         return JS_ERR_TOO_BIG;
+    max_out = bound(r.bad ? 0 : size, max_out);
     int e = js_lz4_decode(in + place.stream, len - place.stream - RAW_END,
-                          size >= RAW_END ? size - RAW_END : 0, max_out - RAW_END, out,
+                          !r.bad && size >= RAW_END ? size - RAW_END : 0, max_out - RAW_END, out,
                           bad_fn ? in_file : NULL, &place);
     if (e == 0)
         js_buf_append(out, in + len - RAW_END, RAW_END);
@@ -118,6 +130,7 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
         return JS_ERR_TORN;
     if (max_out < RAW_END)
         return JS_ERR_TOO_BIG;
+    max_out = bound(size, max_out);
     uint64_t expect = size >= RAW_END ? size - RAW_END : 0;
     place.stream = at;
     int e = js_s2_decode(in + at, len - at - RAW_END, expect, max_out - RAW_END, out,

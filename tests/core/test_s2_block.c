@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/format/s2.h"
 #include "core/format/s2_chunk.h"
 
 /* Decodes from and into memory of exactly these sizes, so that a step outside is seen. */
@@ -284,6 +285,33 @@ static void the_place_where_a_checksum_is_reached_is_found(void **state) {
     }
 }
 
+/* A few bytes do not become hundreds of megabytes that their head does not speak of. */
+static void blocks_grow_to_what_their_head_says(void **state) {
+    static const enum js_cmp_kind kinds[] = {JS_CMP_S2, JS_CMP_LZ4};
+    const size_t size = 60u << 20;
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct js_buf plain = {.env = js_env_default()}, packed = {.env = js_env_default()};
+        struct js_buf out = {.env = js_env_default()};
+        assert_int_equal(js_buf_reserve(&plain, size), 0);
+        memset(plain.data, 0, size);
+        plain.len = size;
+        assert_int_equal(js_cmp_encode(kinds[k], plain.data, size, &packed), 0);
+        assert_int_equal(js_cmp_decode(packed.data, packed.len, 256u << 20, &out, NULL, NULL), 0);
+        assert_int_equal(out.len, size);
+        /* The size takes four bytes: "cmp", kind, size. */
+        out.len = 0;
+        packed.data[7] = 1; /* 6 MiB or less */
+        assert_int_equal(js_cmp_decode(packed.data, packed.len, 256u << 20, &out, NULL, NULL),
+                         JS_ERR_TOO_BIG);
+        assert_true(out.len <= 40u << 20);
+        js_buf_done(&plain);
+        js_buf_done(&packed);
+        js_buf_done(&out);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_of_every_length_class_decode),
@@ -294,6 +322,7 @@ int main(void) {
         cmocka_unit_test(random_bytes_never_lead_outside),
         cmocka_unit_test(the_place_where_a_checksum_is_reached_is_found),
         cmocka_unit_test(what_is_encoded_decodes),
+        cmocka_unit_test(blocks_grow_to_what_their_head_says),
         cmocka_unit_test(checksums_are_those_of_crc32c_for_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

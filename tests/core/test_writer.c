@@ -265,6 +265,8 @@ PORTED(the_end_never_moves_back) {
         rd_free(q.disk);
     }
     assert_true(highest > 300);
+}
+
 /* Blocks that cannot be compressed for want of space keep nothing off the disk. */
 PORTED(data_is_synced_though_blocks_cannot_be_compressed) {
     if (strcmp(p->perm->compression, "none") == 0)
