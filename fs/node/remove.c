@@ -48,6 +48,21 @@ static int may_remove(const struct jf_ref *from) {
     return denied ? -EPERM : jf_publish_writable(from);
 }
 
+/* Does the other stream hold this very message? */
+static bool is_there(const struct jf_ref *to, js_seq_t seq, const struct js_new_msg *m) {
+    struct js_msg msg;
+
+    if (js_stream_load_msg(to->stream->stream, seq, &msg) < 0)
+        return false;
+    bool same = msg.subject_len == m->subject_len && msg.hdr_len == m->hdr_len &&
+                msg.data_len == m->data_len &&
+                memcmp(msg.subject, m->subject, m->subject_len) == 0 &&
+                (m->hdr_len == 0 || memcmp(msg.hdr, m->hdr, m->hdr_len) == 0) &&
+                (m->data_len == 0 || memcmp(msg.data, m->data, m->data_len) == 0);
+    js_msg_release(&msg);
+    return same;
+}
+
 int jf_move_msg(const struct jf_ref *from, js_seq_t seq, const struct jf_ref *to) {
     struct js_msg msg;
 
@@ -72,6 +87,13 @@ int jf_move_msg(const struct jf_ref *from, js_seq_t seq, const struct jf_ref *to
     int err = 0;
     if (js_stream_store_msgs(to->stream->stream, &m, 1, &err) != 1)
         r = err;
+    /* Another message with the same Nats-Msg-Id: this one was not stored, so it stays where it is.
+     */
+    if (r == 0 && m.ret_duplicate && !is_there(to, m.ret_seq, &m)) {
+        jf_log_add(to->fs->log, "%s: mv: message %llu has the Nats-Msg-Id of the one that is moved",
+                   to->stream->tag, (unsigned long long)m.ret_seq);
+        r = -ENOTUNIQ;
+    }
     js_msg_release(&msg);
     /* On disk there before it leaves here. */
     if (r == 0)

@@ -142,6 +142,16 @@ fails "No such file" "and not here" stat "$a/seq/$n"
 n=$(ls "$a/full" | head -1)
 fails "No such file\|No such" "a subject that is not covered" mv "$a/full/$n" "$b/spool/any.d/"
 does "then it stays" stat "$a/full/$n"
+mkdir "$m/C"
+header d1.msg 'Nats-Msg-Id: twice'
+sed 's/body/another/' "$tmp/d1.msg" >"$tmp/d2.msg"
+cp "$tmp/d1.msg" "$a/spool/a.id/1.msg"
+cp "$tmp/d2.msg" "$m/C/spool/C/1.msg"
+does "a message with an id moves" mv "$a/by-subject/a/id/msgs.d/"* "$b/spool/b.moved/"
+n=$(ls "$m/C/seq")
+fails "not unique" "another one with this id does not" mv "$m/C/seq/$n" "$b/spool/b.moved/"
+is "$(cat "$m/C/seq/$n")" another "it stays"
+n=$(ls "$a/full" | head -1)
 does "deny_delete" put '{"subjects":["a.>","c"],"deny_delete":true}' "$a/config.json"
 before=$(ls "$b/seq" | wc -l)
 fails "not permitted" "what may not leave is not moved" mv "$a/full/$n" "$b/spool/b.moved/"
