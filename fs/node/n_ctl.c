@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/node/admin.h"
+#include "fs/node/publish.h"
 #include "fs/node/stream.h"
 #include "fs/session/notify.h"
 
@@ -24,6 +25,7 @@ struct handle {
     pthread_mutex_t lock;
     char reply[160];
     size_t len; /* 0: nothing left to say */
+    bool unsynced;
 };
 
 static bool number(const char *text, uint64_t *ret) {
@@ -171,6 +173,7 @@ static int write_ctl(fuse_req_t req, const struct jf_ref *ref, const char *buf, 
         char *line = strndup(buf + done, n);
         r = line ? run_line(ref, line, h) : JS_ERR_NOMEM;
         free(line);
+        h->unsynced = true;
         if (r == 0)
             done += n + (lf ? 1 : 0);
     }
@@ -195,6 +198,19 @@ static int read_ctl(fuse_req_t req, const struct jf_ref *ref, size_t size, off_t
     h->len = 0;
     pthread_mutex_unlock(&h->lock);
     return JF_REPLIED;
+}
+
+/* What was asked for is on disk when the file is closed, as with everything that is written here.
+ */
+static int flush_ctl(fuse_req_t req, const struct jf_ref *ref, struct fuse_file_info *fi) {
+    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+
+    (void)req;
+    pthread_mutex_lock(&h->lock);
+    bool unsynced = h->unsynced;
+    h->unsynced = false;
+    pthread_mutex_unlock(&h->lock);
+    return unsynced ? jf_publish_sync(ref) : 0;
 }
 
 static void release_ctl(const struct jf_ref *ref, struct fuse_file_info *fi) {
@@ -231,5 +247,6 @@ const struct jf_class jf_class_ctl = {
     .open = open_ctl,
     .read = read_ctl,
     .write = write_ctl,
+    .flush = flush_ctl,
     .release = release_ctl,
 };

@@ -175,6 +175,20 @@ mount_at 1 "$tmp/store"
 fails "Read-only" "a read-only mount changes nothing" sh -c "echo sync >$m/A/ctl"
 unmount "$m"
 
+# ---- what ctl was asked for is on disk when it is closed
+mkdir "$tmp/kill" "$tmp/m4"
+"$jetfs" mount "$tmp/kill" "$tmp/m4" -f -o allow_all &
+pid=$!
+await mountpoint -q "$tmp/m4"
+mkdir "$tmp/m4/K"
+printf 'x\ny\nz\n' >"$tmp/m4/K/pub/K"
+is "$(wc -l <"$tmp/m4/K/all.log")" 3 "messages"
+does "ctl purge" sh -c "echo purge >$tmp/m4/K/ctl"
+kill -9 $pid
+wait $pid 2>/dev/null
+umount -l "$tmp/m4"
+is "$("$jetfs" dump "$tmp/kill:K" | wc -l)" 0 "a process that dies then brings nothing back"
+
 # ---- encrypted, and expiry
 mkdir "$tmp/enc"
 printf 'secret' >"$tmp/key"
