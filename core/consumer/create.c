@@ -182,12 +182,6 @@ static int open_obs(struct js_stream *s, bool create, int *ret_fd) {
     return 0;
 }
 
-static int dot_name(char *buf, size_t size, const char *name, const char *end) {
-    int n = snprintf(buf, size, ".%s%s", name, end);
-
-    return n < 0 || (size_t)n >= size || n > (int)JS_MAX_NAME ? JS_ERR_INVAL : 0;
-}
-
 /* ---- creating ----------------------------------------------------------------------------------
  */
 
@@ -243,12 +237,11 @@ static int fill_dir(struct js_stream *s, int fd, const char *name,
 static int make_dir(struct js_stream *s, const char *name, const struct js_consumer_config *config,
                     const struct js_buf *text) {
     const struct js_io *io = s->env->io;
-    char tmp[300];
+    char tmp[JS_MAX_NAME + 1];
     struct stat st;
-    int obs, r = dot_name(tmp, sizeof tmp, name, ".new");
+    int obs, r = open_obs(s, true, &obs);
 
-    if (r == 0)
-        r = open_obs(s, true, &obs);
+    js_name_hidden(tmp, name, ".new");
     if (r < 0)
         return r;
     if (io->stat(io->ctx, obs, name, &st) == 0)
@@ -407,11 +400,10 @@ int js_consumer_update_config(struct js_consumer *c, const char *config_json, ch
 
 static int remove_dir(struct js_stream *s, const char *name) {
     const struct js_io *io = s->env->io;
-    char gone[300];
-    int obs, r = dot_name(gone, sizeof gone, name, ".gone");
+    char gone[JS_MAX_NAME + 1];
+    int obs, r = open_obs(s, false, &obs);
 
-    if (r == 0)
-        r = open_obs(s, false, &obs);
+    js_name_hidden(gone, name, ".gone");
     if (r < 0)
         return r == JS_ERR_NO_ENTRY ? JS_ERR_NO_CONSUMER : r;
     r = sweep(s->env, obs);

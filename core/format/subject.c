@@ -9,9 +9,11 @@
  */
 #include "core/format/subject.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/limits.h"
+#include "core/format/hash64.h"
 
 /* One token of a subject, found by next_token. */
 struct token {
@@ -200,4 +202,17 @@ bool js_name_valid(const char *name) {
             return false;
     }
     return true;
+}
+
+void js_name_hidden(char ret[JS_MAX_NAME + 1], const char *name, const char *end) {
+    size_t len = strlen(name), room = JS_MAX_NAME - 1 - strlen(end);
+    struct js_hash_key key;
+
+    if (len <= room) {
+        snprintf(ret, JS_MAX_NAME + 1, ".%s%s", name, end);
+        return;
+    }
+    js_hash_key_of_name(&key, name, len);
+    snprintf(ret, JS_MAX_NAME + 1, ".%.*s~%016llx%s", (int)(room - 17), name,
+             (unsigned long long)js_hash64_one(&key, name, len), end);
 }

@@ -3,6 +3,7 @@
 #ifndef JS_SUBJECT_H
 #define JS_SUBJECT_H
 
+#include "core/base/limits.h"
 #include "core/jetstore.h"
 
 /* Order of subjects and tokens: '.' sorts below every other byte, so that what lies below a prefix
@@ -13,5 +14,8 @@ int js_subject_cmp(const char *a, size_t alen, const char *b, size_t blen);
 size_t js_filter_literal_prefix(const char *filter, size_t len, bool *ret_literal);
 /* True if some subject could match both filters. */
 bool js_filters_overlap(const char *a, size_t alen, const char *b, size_t blen);
+/* The name under which the directory of a stream or consumer is made or taken apart: a dot, the
+ * name and an ending. Of a name that leaves no room for them the end gives way to its hash. */
+void js_name_hidden(char ret[JS_MAX_NAME + 1], const char *name, const char *end);
 
 #endif

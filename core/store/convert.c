@@ -21,6 +21,7 @@
 #include "core/base/file.h"
 #include "core/base/limits.h"
 #include "core/consumer/consumer.h"
+#include "core/format/subject.h"
 #include "core/store/store.h"
 #include "core/stream/block_file.h"
 #include "core/stream/writer.h"
@@ -144,7 +145,7 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
                           enum js_new_cipher cipher, bool *ret_exchanged) {
     const struct js_io *io = store->env->io;
     const char *text = js_stream_config_json(from);
-    char hidden[300];
+    char hidden[JS_MAX_NAME + 1];
     int streams, fd;
 
     if (!io->exchange)
@@ -153,7 +154,7 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
                       : js_store_open_streams_dir(store, from->account, &streams);
     if (r < 0)
         return r;
-    snprintf(hidden, sizeof hidden, ".%s.convert", from->name);
+    js_name_hidden(hidden, from->name, ".convert");
     /* An exchange that was not synced must not be undone by a crash when the other directory is gone. */
     r = js_err_from_errno(-io->fsync(io->ctx, streams));
     if (r == 0)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/base/file.h"
+#include "core/format/subject.h"
 #include "core/store/store.h"
 
 static int sync_fd(const struct js_env *env, int fd) {
@@ -18,13 +19,11 @@ static int make_stream(struct js_store *s, int streams_fd, const char *account, 
                        const struct js_buf *meta) {
     const struct js_io *io = s->env->io;
     struct stat st;
-    char tmp[300];
+    char tmp[JS_MAX_NAME + 1];
 
     if (io->stat(io->ctx, streams_fd, name, &st) == 0)
         return JS_ERR_EXISTS;
-    int n = snprintf(tmp, sizeof tmp, ".%s.new", name);
-    if (n < 0 || n > 255)
-        return JS_ERR_INVAL;
+    js_name_hidden(tmp, name, ".new");
     /* What an earlier crash left. */
     int r = js_store_clear_dir(s->env, streams_fd, tmp);
     if (r == 0)
@@ -226,9 +225,9 @@ static int clear_hidden(struct js_store *store, int streams, int fd, const char 
 
 static int remove_closed(struct js_store *store, struct js_stream *s, int streams) {
     const struct js_io *io = store->env->io;
-    char gone[300];
+    char gone[JS_MAX_NAME + 1];
 
-    snprintf(gone, sizeof gone, ".%s", s->name);
+    js_name_hidden(gone, s->name, "");
     int fd = io->open_dir(io->ctx, streams, s->name);
     int r = fd < 0 ? js_err_from_errno(-fd) : expect_nothing_else(store, fd);
     /* What an earlier crash left. */

@@ -8,6 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/consumer/consumer.h"
+#include "core/format/subject.h"
 #include "core/store/store.h"
 #include "core/stream/writer.h"
 
@@ -103,7 +104,7 @@ static int open_parent(struct js_store *store, const char *account, const char *
 
 int js_store_delete_stream(struct js_store *store, const char *account, const char *name) {
     const struct js_io *io = store->env->io;
-    char gone[300];
+    char gone[JS_MAX_NAME + 1];
     int streams = -1;
 
     if (!(store->options.flags & JS_OPEN_RW))
@@ -120,7 +121,7 @@ int js_store_delete_stream(struct js_store *store, const char *account, const ch
     r = js_store_get_stream(store, account, name, &s);
     if (r == 0) {
         js_stream_unref(s);
-        snprintf(gone, sizeof gone, ".%s", name);
+        js_name_hidden(gone, name, "");
         r = js_store_clear_dir(store->env, streams, gone);
     }
     if (r == 0)

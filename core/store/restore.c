@@ -15,6 +15,7 @@
 #include "core/base/limits.h"
 #include "core/consumer/consumer.h"
 #include "core/consumer/load.h"
+#include "core/format/subject.h"
 #include "core/store/store.h"
 #include "core/stream/meta_write.h"
 #include "core/stream/writer.h"
@@ -324,12 +325,12 @@ static int copy_messages(struct restore *re, const char *hidden) {
 
 static int make_stream(struct restore *re, bool files) {
     const struct js_env *env = re->store->env;
-    char tmp[300];
+    char tmp[JS_MAX_NAME + 1];
     struct stat st;
 
     if (env->io->stat(env->io->ctx, re->streams_fd, re->name, &st) == 0)
         return JS_ERR_EXISTS;
-    snprintf(tmp, sizeof tmp, ".%s.restore", re->name);
+    js_name_hidden(tmp, re->name, ".restore");
     int r = js_store_clear_dir(env, re->streams_fd, tmp);
     if (r == 0)
         r = make_dir(env, re->streams_fd, tmp, &re->fd);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/jetstore.h"
+#include "core/jetstore_consumer.h"
 
 struct fixture {
     char dir[64];
@@ -636,6 +637,46 @@ static void restored_streams_fit_in(void **unused) {
     end(&f);
 }
 
+/* A name of 255 bytes leaves no room for a hidden one. */
+static void long_names_come_and_go(void **unused) {
+    const enum js_new_cipher chacha = JS_CIPHER_NEW_CHACHA;
+    struct bytes b = {0};
+    struct fixture f;
+    char name[256], path[100];
+
+    (void)unused;
+    begin(&f, "{\"subjects\":[\"s.>\"]}", JS_CIPHER_NEW_NONE);
+    js_stream_unref(f.s);
+    for (size_t len = 245; len <= 255; len++) {
+        memset(name, 'n', len);
+        name[len] = 0;
+        assert_int_equal(js_store_create_stream(f.store, "$G", name, "{\"subjects\":[\"t\"]}", f.why,
+                                                sizeof f.why),
+                         0);
+        assert_int_equal(js_store_get_stream(f.store, "$G", name, &f.s), 0);
+        assert_int_equal(js_stream_create_consumer(f.s, name, NULL, f.why, sizeof f.why), 0);
+        b.len = 0;
+        assert_int_equal(js_stream_backup(f.s, 0, take, &b), 0);
+        assert_int_equal(js_stream_delete_consumer(f.s, name, true), 0);
+        js_stream_unref(f.s);
+        assert_int_equal(js_store_close(f.store), 0);
+        open_store(&f, JS_CIPHER_NEW_CHACHA);
+        assert_int_equal(js_store_rekey(f.store, "$G", name, &chacha, NULL), 0);
+        assert_int_equal(js_store_remove_empty_stream(f.store, "$G", name), 0);
+        snprintf(path, sizeof path, "%s/backup", f.dir);
+        FILE *out = fopen(path, "we");
+        assert_non_null(out);
+        assert_int_equal(fwrite(b.data, 1, b.len, out), b.len);
+        assert_int_equal(fclose(out), 0);
+        assert_int_equal(js_store_restore(f.store, "$G", path, NULL, NULL, 0, f.why, sizeof f.why),
+                         0);
+        assert_int_equal(js_store_delete_stream(f.store, "$G", name), 0);
+    }
+    free(b.data);
+    assert_int_equal(js_store_get_stream(f.store, "$G", "S", &f.s), 0);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_act_at_once),     cmocka_unit_test(what_may_not_change),
@@ -649,6 +690,7 @@ int main(void) {
         cmocka_unit_test(sealed_streams_change_their_cipher),
         cmocka_unit_test(encrypted_streams_take_their_subjects),
         cmocka_unit_test(backups_of_lz4_streams_are_for_servers),
+        cmocka_unit_test(long_names_come_and_go),
         cmocka_unit_test(deleted_streams_with_lz4_are_gone), cmocka_unit_test(states_are_encoded),
         cmocka_unit_test(backups_are_restored),
         cmocka_unit_test(restored_streams_fit_in),
