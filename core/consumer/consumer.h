@@ -39,6 +39,7 @@ struct js_consumer {
     const struct js_env *env;
     struct js_stream *stream; /* every handle holds a reference */
     struct js_consumer *next; /* of the list */
+    bool unlisted;            /* it was on the list once; both with consumers_mu */
     atomic_uint refs;
     char *name;
     int dirfd;
@@ -78,7 +79,7 @@ int js_consumer_bring_in(struct js_stream *stream, const char *name, struct js_c
 void js_consumer_unlist(struct js_consumer *c);
 /* Locks mu; STORE_CLOSED (not locked) when it was stopped. */
 int js_consumer_lock(struct js_consumer *c);
-/* Calls fn for every open consumer, with no lock held. */
+/* Calls fn for every open consumer, with no lock held; more than once when the list changes. */
 void js_consumers_each(struct js_stream *stream, void (*fn)(void *ctx, struct js_consumer *c),
                        void *ctx);
 /* Stops all of a stream's consumers (it closes). First error. */

@@ -81,7 +81,7 @@ void js_consumer_unlist(struct js_consumer *c) {
         if (*p == c) {
             *p = c->next;
             c->next = NULL;
-            mine = true;
+            mine = c->unlisted = true;
             break;
         }
     }
@@ -102,7 +102,8 @@ void js_consumers_each(struct js_stream *s, void (*fn)(void *ctx, struct js_cons
     while (c) {
         fn(ctx, c);
         pthread_mutex_lock(&s->consumers_mu);
-        next = c->next;
+        /* What stood behind one that left meanwhile is not known: once more from the beginning. */
+        next = c->unlisted ? s->consumers_open : c->next;
         if (next)
             atomic_fetch_add_explicit(&next->refs, 1, memory_order_relaxed);
         pthread_mutex_unlock(&s->consumers_mu);

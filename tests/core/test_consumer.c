@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The consumer store: what its operations make of the state, in every cipher and compression. */
+#include "core/consumer/consumer.h"
 #include "tests/core/consumer_states.h"
 
 /* ---- deliveries and acknowledgements
@@ -307,6 +308,25 @@ static void sealed(void **s) {
     fx_end(&f);
 }
 
+static void stop(void *ctx, struct js_consumer *c) {
+    ++*(int *)ctx;
+    assert_int_equal(js_consumer_stop(c), 0);
+}
+
+/* Who goes in the middle of a round does not end it for the others. */
+static void all_are_told(void **s) {
+    struct fixture f;
+    int n = 0;
+
+    (void)s;
+    begin(&f, explicit_acks);
+    fx_consumer(&f, "c2", explicit_acks);
+    fx_consumer(&f, "c3", explicit_acks);
+    js_consumers_each(f.stream, stop, &n);
+    assert_int_equal(n, 3);
+    fx_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acks_out_of_order),     cmocka_unit_test(no_acks),
@@ -314,6 +334,7 @@ int main(void) {
         cmocka_unit_test(ack_all_is_cumulative), cmocka_unit_test(counts_below_are_forgotten),
         cmocka_unit_test(update_takes_over),     cmocka_unit_test(starting_and_reset),
         cmocka_unit_test(looks_at_the_state),    cmocka_unit_test(sealed),
+        cmocka_unit_test(all_are_told),
     };
     static const char *const ciphers[] = {NULL, "chacha", "aes"};
     static const char *const compressions[] = {"none", "s2", "lz4"};
