@@ -214,7 +214,10 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
         r = JS_ERR_CORRUPT; /* salvage first: what cannot be read would be left behind */
     enum js_cipher now = s->seed ? s->seed->cipher : JS_CIPHER_NONE;
     if (r == 0 && cipher && js_store_cipher(*cipher) != now) {
-        r = hold_still(s);
+        /* Of consumers their files are copied. */
+        r = js_stream_sync_consumers(s);
+        if (r == 0)
+            r = hold_still(s);
         bool held = r == 0, exchanged = false;
         if (r == 0)
             r = convert_cipher(store, s, *cipher, &exchanged);

@@ -308,6 +308,28 @@ static void sealed(void **s) {
     fx_end(&f);
 }
 
+/* What was delivered a moment ago counts in the stream that a new cipher makes. */
+static void another_cipher(void **s) {
+    const enum js_new_cipher none = JS_CIPHER_NEW_NONE;
+    struct js_consumer_state st;
+    struct fixture f;
+
+    (void)s;
+    if (!fx_cipher)
+        return;
+    begin(&f, explicit_acks);
+    fill(&f, 9);
+    assert_int_equal(js_consumer_sync(f.c), 0);
+    assert_int_equal(js_consumer_update_delivered(f.c, 1, 1, 1, TE_START), 0);
+    assert_int_equal(js_store_rekey(f.store, "$G", "S", &none, NULL), 0);
+    fx_reopen(&f, "c");
+    assert_string_equal(js_stream_cipher(f.stream), "none");
+    assert_int_equal(js_consumer_state(f.c, &st), 0);
+    assert_int_equal(st.delivered_stream, 1);
+    js_consumer_state_done(&st);
+    fx_end(&f);
+}
+
 static void stop(void *ctx, struct js_consumer *c) {
     ++*(int *)ctx;
     assert_int_equal(js_consumer_stop(c), 0);
@@ -334,7 +356,7 @@ int main(void) {
         cmocka_unit_test(ack_all_is_cumulative), cmocka_unit_test(counts_below_are_forgotten),
         cmocka_unit_test(update_takes_over),     cmocka_unit_test(starting_and_reset),
         cmocka_unit_test(looks_at_the_state),    cmocka_unit_test(sealed),
-        cmocka_unit_test(all_are_told),
+        cmocka_unit_test(another_cipher),        cmocka_unit_test(all_are_told),
     };
     static const char *const ciphers[] = {NULL, "chacha", "aes"};
     static const char *const compressions[] = {"none", "s2", "lz4"};
