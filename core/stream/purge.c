@@ -157,8 +157,11 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
                                  .compression = newest ? 'n' : js_stream_compression(s)};
         r = js_block_rewrite(s, index, &how, NULL);
     }
-    if (r == 0 && l.count)
-        r = js_remove_seqs(s, w, l.list, l.count, !rewrite, gone);
+    /* When only the sync failed the new file is there, and what was cut out is not. */
+    int t = (r == 0 || (rewrite && s->write_error)) && l.count
+                ? js_remove_seqs(s, w, l.list, l.count, !rewrite, gone)
+                : 0;
+    r = r < 0 ? r : t;
     if (r >= 0 && rewrite)
         b->compacted_bytes = b->bytes;
     js_free(s->env, l.list);

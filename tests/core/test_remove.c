@@ -118,6 +118,33 @@ PORTED(a_compact_whose_rewrite_fails_changes_nothing) {
     pt_same_everywhere(p);
 }
 
+/* Whatever could not be synced: a message is there, or it is gone. */
+PORTED(a_compact_that_is_not_synced_leaves_no_damage) {
+    bool failed = true;
+
+    for (long nth = 1; failed; nth++) {
+        const struct rd_fault no_sync = {
+            .calls = RD_SYNCS, .kind = RD_FAIL, .err = EIO, .countdown = nth};
+        const struct rd_fault none = {0};
+
+        pt_open(p, "", 4 << 20);
+        for (int i = 0; i < 15; i++)
+            pt_store_size(p, "foo.a", 200 << 10);
+        pt_must(p, js_stream_sync(p->stream), "sync");
+        rd_set_fault(p->disk, &no_sync);
+        failed = js_stream_compact(p->stream, 13, NULL) < 0;
+        rd_set_fault(p->disk, &none);
+        js_seq_t first = pt_state(p).first_seq;
+        assert_int_equal(pt_state(p).msgs, 16 - first);
+        for (js_seq_t seq = first; seq <= 15; seq++)
+            assert_int_equal(pt_load(p, seq), 0);
+        js_stream_unref(p->stream);
+        (void)js_store_close(p->store);
+        pt_reopen(p);
+        pt_begin_anew(p);
+    }
+}
+
 /* The records of the stream go, and then there is no room to say that its sequences go on
  * elsewhere. */
 PORTED(a_compact_beyond_the_end_that_fails_leaves_the_end) {
@@ -386,6 +413,7 @@ int main(void) {
         cmocka_unit_test(a_list_that_another_replica_deleted_goes),
         cmocka_unit_test(what_was_removed_at_the_head_stays_removed),
         cmocka_unit_test(a_compact_whose_rewrite_fails_changes_nothing),
+        cmocka_unit_test(a_compact_that_is_not_synced_leaves_no_damage),
         cmocka_unit_test(a_compact_beyond_the_end_that_fails_leaves_the_end),
         cmocka_unit_test(a_rewrite_does_not_take_the_end_of_the_sequences),
         cmocka_unit_test(the_end_of_the_sequences_stays_when_its_block_goes),
