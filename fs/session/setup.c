@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/base/keyfile.h"
 #include "fs/node/class.h"
@@ -143,6 +144,10 @@ static int take_name(void *ctx, const char *name) {
     return *slot ? 1 : JS_ERR_NOMEM;
 }
 
+/* umount(8) returns while the mount that was there still closes the store. */
+#define LOCK_WAIT_NS  INT64_C(2000000000)
+#define LOCK_ROUND_NS 10000000
+
 /* A second writer is refused now, not at the first write. */
 static int check_lock(void *ctx, const char *name) {
     struct jf_fs *fs = ctx;
@@ -154,7 +159,12 @@ static int check_lock(void *ctx, const char *name) {
 static int check_locks(struct jf_fs *fs, char *why, size_t size) {
     if (!fs->options.rw || fs->root_kind == JF_ROOT_ACCOUNTS)
         return 0;
-    int pid = js_store_list_streams(fs->store, fs->root_account, check_lock, fs);
+    const struct js_clock *clock = fs->env->clock;
+    js_time_t until = clock->monotonic(clock->ctx) + LOCK_WAIT_NS;
+    int pid;
+    while ((pid = js_store_list_streams(fs->store, fs->root_account, check_lock, fs)) > 0 &&
+           clock->monotonic(clock->ctx) < until)
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_ROUND_NS}, NULL);
     if (pid <= 0)
         return 0;
     snprintf(why, size, "in use by process %d, which may write; mount with -o ro", pid);

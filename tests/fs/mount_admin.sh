@@ -189,6 +189,18 @@ wait $pid 2>/dev/null
 umount -l "$tmp/m4"
 is "$("$jetfs" dump "$tmp/kill:K" | wc -l)" 0 "a process that dies then brings nothing back"
 
+# ---- umount(8) does not wait until the store is closed
+mount_at 4 "$tmp/kill" -o allow_all
+printf "z\n" >"$m/K/pub/K"
+mkdir "$tmp/m5"
+"$jetfs" mount "$tmp/kill" "$tmp/m5" -o allow_all &
+pid=$!
+read -r -t 0.3 _ <>"$tmp/never" || :
+umount "$tmp/m4"
+wait $pid
+ok $? "the next mount waits for the one that ends"
+unmount "$tmp/m5"
+
 # ---- encrypted, and expiry
 mkdir "$tmp/enc"
 printf 'secret' >"$tmp/key"
