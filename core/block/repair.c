@@ -3,6 +3,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
+#include "core/format/subject.h"
 
 static const char hdr_magic[] = "NATS/1.0";
 #define HDR_MAGIC_LEN (sizeof hdr_magic - 1)
@@ -64,10 +65,15 @@ static bool try_split(const uint8_t *p, uint32_t len, bool has_hdr, uint32_t sle
     return true;
 }
 
-static bool subject_fits(const struct js_record *r, const struct js_subject_rule *rule) {
+/* What is stored may be anything that a server stores; another length has to give a proper subject. */
+static bool subject_fits(const struct js_record *r, const struct js_subject_rule *rule, bool stored) {
+    const char *subject = (const char *)r->subject;
+    bool good = stored ? js_subject_storable(subject, r->subject_len)
+                       : js_subject_valid(subject, r->subject_len);
+
     if (r->erased || r->tombstone)
-        return r->subject_len == 0 || js_subject_valid((const char *)r->subject, r->subject_len);
-    if (!js_subject_valid((const char *)r->subject, r->subject_len))
+        return r->subject_len == 0 || good;
+    if (!good)
         return false;
     return !rule || !rule->known ||
            rule->known(rule->ctx, (const char *)r->subject, r->subject_len);
@@ -88,7 +94,7 @@ static bool try_length(const uint8_t *p, uint32_t len, bool has_hdr, const struc
         uint32_t slen = subject_candidate(stored, i);
         if (!try_split(p, len, has_hdr, slen, key, &r))
             continue;
-        if (!subject_fits(&r, rule))
+        if (!subject_fits(&r, rule, i == 0))
             continue;
         if (i == 0) {
             *ret = r;
@@ -139,11 +145,11 @@ bool js_record_resplit(const uint8_t *p, const struct js_record *rec,
                        struct js_record *ret_rec) {
     struct js_record r, found;
     int fits = 0;
-    bool mine = js_subject_valid((const char *)rec->subject, rec->subject_len);
+    bool mine = js_subject_storable((const char *)rec->subject, rec->subject_len);
 
     for (int i = 1; i <= 16; i++) {
         uint32_t slen = subject_candidate(rec->subject_len, i);
-        if (try_split(p, rec->len, rec->has_hdr, slen, key, &r) && subject_fits(&r, rule)) {
+        if (try_split(p, rec->len, rec->has_hdr, slen, key, &r) && subject_fits(&r, rule, false)) {
             found = r;
             fits++;
         }

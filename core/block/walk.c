@@ -172,9 +172,11 @@ bool js_scan_fix_header(struct js_record *r, bool doubt) {
 
     if (!r->has_hdr || js_header_form(r->hdr, r->hdr_len, body, &form) || !form)
         return false;
-    /* A client may have sent a sloppy header block: only a single flipped bit counts as damage,
-     * unless a chunk of the block failed: then any number of bytes may be wrong. */
-    if (!doubt && __builtin_popcountll((uint64_t)form ^ r->hdr_len) != 1)
+    /* A client may have sent a sloppy header block: only a single flipped bit counts as damage, and not
+     * where the block as it is ends like one, unless a chunk of the block failed: then any number of
+     * bytes may be wrong. */
+    bool closed = r->hdr_len >= 4 && memcmp(r->hdr + r->hdr_len - 4, "\r\n\r\n", 4) == 0;
+    if (!doubt && (closed || __builtin_popcountll((uint64_t)form ^ r->hdr_len) != 1))
         return false;
     r->data = r->hdr + form;
     r->hdr_len = (uint32_t)form;

@@ -78,6 +78,18 @@ bool js_subject_valid(const char *subject, size_t len) {
     return tokens_valid(subject, len, false);
 }
 
+bool js_subject_storable(const char *subject, size_t len) {
+    char before = '.';
+
+    if (!subject || len == 0 || len > JS_MAX_SUBJECT || subject[len - 1] == '.')
+        return false;
+    for (size_t i = 0; i < len; before = subject[i++])
+        if (subject[i] == ' ' || subject[i] == '\t' || subject[i] == '\r' || subject[i] == '\n' ||
+            (subject[i] == '.' && before == '.'))
+            return false;
+    return true;
+}
+
 bool js_filter_valid(const char *filter, size_t len) {
     return tokens_valid(filter, len, true);
 }

@@ -12,6 +12,9 @@ int js_subject_cmp(const char *a, size_t alen, const char *b, size_t blen);
 /* Length of the literal tokens a filter begins with, with the dot after them if a wildcard
  * follows: "a.b.*" -> 4, "a.b" -> 3, ">" -> 0. *ret_literal: no wildcard at all. */
 size_t js_filter_literal_prefix(const char *filter, size_t len, bool *ret_literal);
+/* May a server have stored a message under it? Publishing is not as strict as the rules: a literal
+ * "a.*", or a byte that a subject should not hold, gets through. */
+bool js_subject_storable(const char *subject, size_t len);
 /* True if some subject could match both filters. */
 bool js_filters_overlap(const char *a, size_t alen, const char *b, size_t blen);
 /* The name under which the directory of a stream or consumer is made or taken apart: a dot, the

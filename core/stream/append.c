@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Storing messages: the checks, in the order of the peer's, and the batch. */
 #include "core/consumer/interest.h"
+#include "core/format/subject.h"
 #include "core/stream/limits.h"
 #include "core/stream/rules.h"
 
@@ -22,7 +23,9 @@ static int check_msg(struct js_stream *s, const struct js_new_msg *m, bool raw, 
     if (sid == JS_NO_ID && m->subject_len <= JS_MAX_SUBJECT)
         sid = js_subjects_find(&s->subjects, m->subject, m->subject_len);
     if (sid == JS_NO_ID || s->subjects.lines[sid].count == 0) {
-        if (m->subject_len > JS_MAX_SUBJECT || !js_subject_valid(m->subject, m->subject_len))
+        if (m->subject_len > JS_MAX_SUBJECT ||
+            !(raw ? js_subject_storable(m->subject, m->subject_len)
+                  : js_subject_valid(m->subject, m->subject_len)))
             return JS_ERR_SUBJECT;
         if (!raw && !js_stream_takes(s, m->subject, m->subject_len))
             return JS_ERR_NOT_BOUND;

@@ -15,6 +15,7 @@
 
 #include "core/base/file.h"
 #include "core/base/limits.h"
+#include "core/format/subject.h"
 #include "core/stream/stream.h"
 
 void js_stream_drop_index(struct js_stream *s) {
@@ -101,7 +102,7 @@ static int last_bytes(struct js_stream *s, uint32_t number, uint8_t ret[8]) {
 
 static bool subjects_fine(const struct js_index_db *ix) {
     for (size_t i = 0; i < ix->num_subjects; i++)
-        if (!js_subject_valid(ix->subjects[i].name, ix->subjects[i].len))
+        if (!js_subject_storable(ix->subjects[i].name, ix->subjects[i].len))
             return false;
     return true;
 }
@@ -253,8 +254,12 @@ static bool index_knows(const struct js_stream *s, const char *subject, size_t l
     return false;
 }
 
+bool js_stream_lists_subjects(const struct js_stream *s) {
+    return s->index && s->index_fresh && s->index->num_subjects <= 4096;
+}
+
 bool js_stream_knows_subject(struct js_stream *s, const char *subject, size_t len) {
-    if (s->index && s->index_fresh && s->index->num_subjects <= 4096)
+    if (js_stream_lists_subjects(s))
         return index_knows(s, subject, len);
     for (size_t i = 0; i < s->config.num_subjects; i++)
         if (js_subject_matches(subject, len, s->config.subjects[i],

@@ -13,6 +13,7 @@
 
 #include "core/base/limits.h"
 #include "core/block/repair.h"
+#include "core/format/subject.h"
 #include "core/stream/stream.h"
 
 /* Lost sequences that get a slot of their own, per block; more are only counted. */
@@ -362,9 +363,11 @@ static int check_subject(struct ingest *in, const struct js_scan_rec *sr, struct
     struct js_stream *s = in->s;
     const char *subject = (const char *)rec->subject;
 
-    bool valid = js_subject_valid(subject, rec->subject_len) ||
+    bool valid = js_subject_storable(subject, rec->subject_len) ||
                  (rec->subject_len == 0 && s->config.num_subjects == 0);
-    if (valid && js_stream_knows_subject(s, subject, rec->subject_len))
+    /* The configuration proves nothing against a subject: it may have had others when the message came. */
+    if (valid && (!js_stream_lists_subjects(s) ||
+                  js_stream_knows_subject(s, subject, rec->subject_len)))
         return 1;
     struct js_subject_rule rule = {0};
     struct js_record better;

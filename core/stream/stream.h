@@ -466,6 +466,8 @@ static inline js_seq_t js_place_seq(const struct js_place *at) {
 static inline uint32_t js_place_len(const struct js_place *at) {
     return at->slots->at[at->slot].len;
 }
+/* Whether a trusted index tells which subjects there are. */
+bool js_stream_lists_subjects(const struct js_stream *stream);
 /* True if a trusted index or the configuration knows this subject. */
 bool js_stream_knows_subject(struct js_stream *stream, const char *subject, size_t len);
 

@@ -433,8 +433,85 @@ PORTED(an_empty_block_file_at_the_end_costs_nothing) {
     pt_same_everywhere(p);
 }
 
+/* ---- what only looks wrong ----------------------------------------------------------------------- */
+
+/* As a server stores it whose clients are sloppy. */
+static void store_raw(struct pt *p, const char *subject, size_t len, const char *hdr,
+                      const char *text) {
+    struct js_new_msg m = {.subject = subject,
+                           .subject_len = len,
+                           .hdr = (const uint8_t *)hdr,
+                           .hdr_len = strlen(hdr),
+                           .data = (const uint8_t *)text,
+                           .data_len = strlen(text)};
+
+    pt_must(p, js_stream_store_raw_msg(p->stream, &m, 0, 0, false), "store_raw_msg");
+}
+
+static void expect_raw(struct pt *p, js_seq_t seq, const char *subject, size_t len, const char *hdr,
+                       const char *text) {
+    struct js_msg m;
+
+    pt_must(p, js_stream_load_msg(p->stream, seq, &m), "load_msg");
+    assert_int_equal(m.subject_len, len);
+    assert_memory_equal(m.subject, subject, len);
+    assert_int_equal(m.hdr_len, strlen(hdr));
+    if (m.hdr_len)
+        assert_memory_equal(m.hdr, hdr, m.hdr_len);
+    assert_int_equal(m.data_len, strlen(text));
+    assert_memory_equal(m.data, text, m.data_len);
+    js_msg_release(&m);
+}
+
+/* Servers take any subject that a client publishes to without blanks in it, a literal wildcard too, and
+ * any header block. */
+PORTED(what_servers_store_is_no_damage) {
+    static const struct {
+        const char *subject;
+        size_t len;
+        const char *hdr;
+    } msgs[] = {
+        {"o.*", 3, ""},     {"o.>", 3, ""},        {"o.*.x", 5, ""},
+        {"o.>.y", 5, ""},   {"o.a\0b", 5, ""},     {"o.a\fb", 5, ""},
+        {"o.h", 3, "NATS/1.0\r\nA: 1\r\n\r\nB: 2\r\n\r\n"},
+    };
+    size_t n = sizeof msgs / sizeof *msgs;
+
+    pt_open(p, "\"subjects\":[\"o.>\"]", 0);
+    for (size_t i = 0; i < n; i++)
+        store_raw(p, msgs[i].subject, msgs[i].len, msgs[i].hdr, "data");
+    for (int restart = 0; restart < 4; restart++) {
+        if (restart % 2)
+            pt_restart_without_index(p);
+        else
+            pt_restart(p);
+        assert_int_equal(js_stream_health(p->stream), JS_HEALTH_OK);
+        for (size_t i = 0; i < n; i++)
+            expect_raw(p, i + 1, msgs[i].subject, msgs[i].len, msgs[i].hdr, "data");
+        pt_store(p, "o.more", "data");
+        expect_kept(p, 0);
+    }
+}
+
+/* When the configuration's subjects were changed, those of older messages are right all the same. */
+PORTED(subjects_of_an_earlier_configuration_stay) {
+    pt_open(p, "\"subjects\":[\"orders.*.*\"]", 0);
+    pt_store(p, "orders.eu.1", "text");
+    assert_int_equal(pt_update(p, "\"subjects\":[\"orders.*\"]"), 0);
+    pt_store(p, "orders.eu", "text");
+    for (int i = 0; i < 2; i++) {
+        pt_restart_without_index(p);
+        assert_int_equal(js_stream_health(p->stream), JS_HEALTH_OK);
+        pt_expect_msg(p, 1, "orders.eu.1", "text");
+        pt_store(p, "orders.eu", "more");
+        expect_kept(p, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_servers_store_is_no_damage),
+        cmocka_unit_test(subjects_of_an_earlier_configuration_stay),
         cmocka_unit_test(records_of_removed_messages_survive_mending),
         cmocka_unit_test(damage_that_nobody_has_seen_is_not_compacted_away),
         cmocka_unit_test(a_damaged_index_is_replaced),
