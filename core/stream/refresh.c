@@ -35,6 +35,14 @@ static int see_name(void *ctx, const char *name) {
 
 enum change { SAME, GREW, OTHER };
 
+static size_t blocks_there(const struct js_stream *s) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->num_blocks; i++)
+        n += !s->blocks[i]->missing;
+    return n;
+}
+
 /* Compares the directory with what is remembered. */
 static enum change look(struct js_stream *s) {
     struct newest n = {0};
@@ -51,6 +59,9 @@ static enum change look(struct js_stream *s) {
     if (s->num_blocks == 0)
         return n.count ? OTHER : SAME;
     struct js_block *last = s->blocks[s->num_blocks - 1];
+    /* Limits and purges take whole blocks and may write nothing. */
+    if (n.count < blocks_there(s))
+        return OTHER;
     if (n.number < last->number || stat_block(s, last->number, &st) < 0)
         return OTHER;
     if (last->st_ino == 0) { /* first look after opening */
@@ -66,6 +77,15 @@ static enum change look(struct js_stream *s) {
     if ((uint64_t)st.st_size == last->file_size)
         return mtime_ns(&st) == last->st_mtime_ns ? SAME : OTHER;
     return last->compressed || last->key || last->unreadable ? OTHER : GREW;
+}
+
+/* What limits take out when something is stored leaves no trace in the blocks. */
+static int limit_grown(struct js_stream *s) {
+    if (!js_stream_over_limits(s))
+        return 0;
+    int r = js_stream_limit_loaded(s);
+    s->removals++;
+    return r == 0 ? js_stream_find_first(s) : r;
 }
 
 /* Reads the last block again from the end of its good records. */
@@ -169,6 +189,8 @@ int js_stream_refresh(struct js_stream *stream) {
         c = OTHER;
     if (c == GREW)
         r = read_tail(stream);
+    if (c == GREW && r == 0)
+        r = limit_grown(stream);
     /* Also when what index.db spared turns out to be needed. */
     if (c == OTHER || r == JS_ERR_STALE || r == JS_NEED_SCAN)
         r = read_anew(stream);
