@@ -97,7 +97,8 @@ mount_at() {
     src=$2
     shift 2
     mkdir -p "$m"
-    "$jetfs" mount "$src" "$m" "$@" || echo "# mount failed: $src"
+    # An earlier mount may still be putting away what it wrote.
+    await "$jetfs" mount "$src" "$m" "$@" || echo "# mount failed: $src"
 }
 
 is_unmounted() {
