@@ -97,6 +97,9 @@ void js_consumer_changed(struct js_consumer *c);
 int js_consumer_write(struct js_consumer *c, bool on_disk);
 /* The same, on disk if the mode asks for that when a call returns; else nothing. */
 int js_consumer_make_durable(struct js_consumer *c);
+/* A consumer of another stream as it is, with all that only servers make: push consumers, the time
+ * when it was created. */
+int js_stream_copy_consumer(struct js_stream *stream, const char *name, const char *config_json);
 /* Writes meta.inf and meta.sum of a consumer into its directory; text without NUL. key NULL: plain.
  */
 int js_consumer_write_meta(struct js_stream *stream, int dirfd, const char *name,

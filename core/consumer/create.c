@@ -276,8 +276,8 @@ static char retention_of(struct js_stream *s, bool *ret_known) {
     return kind;
 }
 
-static int create(struct js_stream *s, const char *name, const struct js_buf *text, char *why,
-                  size_t why_size) {
+static int create(struct js_stream *s, const char *name, const struct js_buf *text, bool check,
+                  char *why, size_t why_size) {
     struct js_consumer_config config;
     int r = js_consumer_config_parse(s->env, (const char *)text->data, text->len, &config);
 
@@ -286,7 +286,7 @@ static int create(struct js_stream *s, const char *name, const struct js_buf *te
     struct rules rules = {
         .s = s, .name = name, .config = &config, .is_new = true, .why = why, .why_size = why_size};
     pthread_mutex_lock(&s->retire_mu);
-    r = check_rules(&rules);
+    r = check ? check_rules(&rules) : 0;
     if (r == 0)
         r = make_dir(s, name, &config, text);
     js_interest_forget(s);
@@ -310,10 +310,19 @@ int js_stream_create_consumer(struct js_stream *s, const char *name, const char 
                                     s->env->clock->now(s->env->clock->ctx), kind, &text, ret_why,
                                     why_size);
     if (r == 0)
-        r = create(s, name, &text, ret_why, why_size);
+        r = create(s, name, &text, true, ret_why, why_size);
     js_buf_done(&text);
     if (r < 0 && ret_why && why_size && !ret_why[0])
         js_fields_why(ret_why, why_size, "%s", js_err_text(r));
+    return r;
+}
+
+int js_stream_copy_consumer(struct js_stream *s, const char *name, const char *config_json) {
+    struct js_buf text = {.env = s->env};
+
+    js_buf_append(&text, config_json, strlen(config_json));
+    int r = text.failed ? JS_ERR_NOMEM : create(s, name, &text, false, NULL, 0);
+    js_buf_done(&text);
     return r;
 }
 

@@ -211,7 +211,6 @@ static int make_consumer(void *ctx, const char *name) {
     struct making *m = ctx;
     struct js_consumer_loaded c;
     struct js_consumer *made;
-    char why[200];
     int r = js_consumer_load(m->from, name, &c);
 
     if (r < 0)
@@ -219,7 +218,7 @@ static int make_consumer(void *ctx, const char *name) {
     /* What is made anew would lack what cannot be read. */
     r = c.config_error ? c.config_error : c.state_error;
     if (r == 0)
-        r = js_stream_create_consumer(m->to, name, (const char *)c.config.data, why, sizeof why);
+        r = js_stream_copy_consumer(m->to, name, (const char *)c.config.data);
     if (r == 0 && c.info.has_state) {
         r = js_stream_open_consumer(m->to, name, &made);
         if (r == 0) {

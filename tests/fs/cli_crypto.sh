@@ -8,6 +8,7 @@ set -u
 export LC_ALL=C
 
 jetfs=$(realpath -- "${1:?usage: cli_crypto.sh JETFS GOLDEN}")
+golden=$(realpath -- "${2:?usage: cli_crypto.sh JETFS GOLDEN}")
 tmp=$(mktemp -d /tmp/jetfs-crypto.XXXXXX)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
@@ -133,6 +134,20 @@ result "no key files are left" $?
 [ "$(ls -A s/jetstream/\$G/streams)" = S ]
 result "nothing else is left" $?
 expect "a key is needed" 1 rekey s --cipher aes
+
+# ---- consumers that only servers make
+cp -r "$golden/2.15.1/consumers/store" c
+expect "a push consumer" 0 consumer info c:CONS push
+cp out push.want
+expect "to aes" 0 rekey c --key-file k1 --cipher aes
+expect "is there" 0 consumer info c:CONS push --key-file k1
+cmp out push.want >>err 2>&1
+result "as it was" $?
+expect "under another name" 0 backup c:CONS c.s2 --key-file k1
+expect "from a backup" 0 restore c.s2 c2 --name OTHER
+expect "it is there, too" 0 consumer info c2:OTHER push
+sed 's/"OTHER"/"CONS"/' out | cmp - push.want >>err 2>&1
+result "as it was" $?
 
 # ---- keys that do not fit
 
