@@ -184,6 +184,27 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
     return r < 0 ? r : c;
 }
 
+/* What an interrupted conversion to this cipher left: the old stream, or a part of a copy. */
+static int clear_left(struct js_store *store, struct js_stream *s) {
+    const struct js_io *io = store->env->io;
+    char hidden[300];
+    int streams, r;
+
+    if (store->kind == JS_SOURCE_STREAM)
+        return 0;
+    r = s->lz4 ? js_store_open_world(store, s->account, "jetfs", &streams)
+               : js_store_open_streams_dir(store, s->account, &streams);
+    if (r < 0)
+        return r;
+    snprintf(hidden, sizeof hidden, ".%s.convert", s->name);
+    /* As in convert_cipher(). */
+    r = js_err_from_errno(-io->fsync(io->ctx, streams));
+    if (r == 0)
+        r = js_store_clear_dir(store->env, streams, hidden);
+    io->close(io->ctx, streams);
+    return r;
+}
+
 static int forget_stream(struct js_store *store, const char *account, const char *name,
                          struct js_stream *s) {
     pthread_rwlock_wrlock(&s->lock);
@@ -236,6 +257,8 @@ int js_store_rekey(struct js_store *store, const char *account, const char *name
             r = rewrap_all(s, &changed);
             pthread_rwlock_unlock(&s->lock);
         }
+        if (r >= 0 && cipher)
+            r = clear_left(store, s);
         js_stream_unref(s);
     }
     if (r >= 0 && ret_changed)

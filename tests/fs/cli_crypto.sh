@@ -149,6 +149,17 @@ expect "it is there, too" 0 consumer info c2:OTHER push
 sed 's/"OTHER"/"CONS"/' out | cmp - push.want >>err 2>&1
 result "as it was" $?
 
+# ---- interrupted
+cp -r s i
+cp -r "i/jetstream/\$G/streams/S" "i/jetstream/\$G/streams/.S.convert"
+expect "the first time" 0 rekey s --key-file k1 --cipher aes
+rm -r "i/jetstream/\$G/streams/S"
+cp -r "s/jetstream/\$G/streams/S" "i/jetstream/\$G/streams/S"
+expect "done but for the old stream" 0 rekey i --key-file k1 --cipher aes
+! grep -raq 'this is line' i
+result "nothing is readable after the second time" $?
+expect "and back" 0 rekey s --key-file k1 --cipher none
+
 # ---- keys that do not fit
 
 # flip FILE OFFSET: changes the byte there. Bytes of a key file are random: a fixed one may stand there.
