@@ -51,14 +51,18 @@ static int lookup_account(const struct jf_ref *dir, const char *name, struct jf_
 static int lookup_stream(const struct jf_ref *dir, const char *name, struct jf_entry *ret_entry) {
     struct jf_stream *stream;
     const char *account = dir->node->text;
+    char resolved[JF_NAME_BUF];
 
     if (strcmp(name, "info.json") == 0)
         return jf_text_entry(dir, JF_TEXT_ACCOUNT_INFO, NULL, account, ret_entry);
     if (strcmp(name, ".jetfs") == 0)
         return jf_hidden_entry(dir, ret_entry);
-    if (!jf_stream_peek(dir->fs, account, name) && !js_name_valid(name))
+    int r = jf_names_resolve(dir, collect_streams, name, resolved);
+    if (r < 0)
+        return r;
+    if (!jf_stream_peek(dir->fs, account, resolved) && !js_name_valid(resolved))
         return -ENOENT;
-    int r = jf_stream_get(dir->fs, account, name, &stream);
+    r = jf_stream_get(dir->fs, account, resolved, &stream);
     if (r < 0)
         return r;
     jf_stream_touch(stream);
@@ -75,14 +79,16 @@ static bool slow(const struct jf_ref *ref, enum jf_op op, const char *name) {
 
 static int make_stream(const struct jf_ref *dir, const char *name, mode_t mode,
                        struct jf_entry *ret_entry) {
-    char why[256] = "";
+    char stream[JF_NAME_BUF], why[256] = "";
 
     (void)mode;
     if (!dir->fs->options.allow_admin)
         return -EPERM;
-    if (!js_name_valid(name))
+    if (strlen(name) > JF_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (jf_name_is_ours(name) || jf_name_unescape(name, stream) < 0 || !js_name_valid(stream))
         return -EINVAL;
-    int r = js_store_create_stream(dir->fs->store, dir->node->text, name, NULL, why, sizeof(why));
+    int r = js_store_create_stream(dir->fs->store, dir->node->text, stream, NULL, why, sizeof(why));
     if (r < 0) {
         jf_log_add(dir->fs->log, "making stream %s: %s", name, why[0] ? why : js_err_text(r));
         return r;
@@ -93,8 +99,12 @@ static int make_stream(const struct jf_ref *dir, const char *name, mode_t mode,
 static int remove_stream(const struct jf_ref *dir, const char *name) {
     if (!dir->fs->options.allow_admin)
         return -EPERM;
-    struct jf_stream *stream = jf_stream_peek(dir->fs, dir->node->text, name);
-    int r = js_store_remove_empty_stream(dir->fs->store, dir->node->text, name);
+    char resolved[JF_NAME_BUF];
+    int r = jf_names_resolve(dir, collect_streams, name, resolved);
+    if (r < 0)
+        return r;
+    struct jf_stream *stream = jf_stream_peek(dir->fs, dir->node->text, resolved);
+    r = js_store_remove_empty_stream(dir->fs->store, dir->node->text, resolved);
     if (r == 0 && stream)
         jf_stream_gone(stream);
     return r;

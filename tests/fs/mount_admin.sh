@@ -157,6 +157,13 @@ before=$(ls "$b/seq" | wc -l)
 fails "not permitted" "what may not leave is not moved" mv "$a/full/$n" "$b/spool/b.moved/"
 is "$(ls "$b/seq" | wc -l)" "$before" "nor copied"
 
+# ---- names that are escaped
+does "mkdir" mkdir "$m/half%25full"
+does "the name is that of the directory" test -d "$tmp/store/jetstream/\$G/streams/half%full"
+does "the stream can be used" stat "$m/half%25full/config.json"
+does "rmdir" rmdir "$m/half%25full"
+fails "Invalid" "what is no name" mkdir "$m/half%full"
+
 # ---- sealed
 does "ctl seal" sh -c "echo seal >$b/ctl"
 fails "not permitted" "nothing is stored any more" cp "$tmp/new" "$b/spool/b.x/"
