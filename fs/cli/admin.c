@@ -46,9 +46,9 @@ static const char *take_option(struct jf_call *call, int id, const char *value) 
         o->subject = value;
         return js_filter_valid(value, strlen(value)) ? NULL : "--subject needs a subject filter";
     case OPT_KEEP:
-        return parse_u64(value, &o->keep) ? NULL : "--keep needs a number";
+        return parse_u64(value, &o->keep) && o->keep ? NULL : "--keep needs a number above 0";
     case OPT_SEQ:
-        return parse_u64(value, &o->seq) ? NULL : "--seq needs a sequence";
+        return parse_u64(value, &o->seq) && o->seq ? NULL : "--seq needs a sequence above 0";
     case OPT_NAME:
         o->name = value;
         return js_name_valid(value) ? NULL : "--name needs a stream's name";

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/errmap.h"
 #include "fs/node/admin.h"
 #include "fs/node/publish.h"
 #include "fs/node/stream.h"
@@ -50,11 +51,12 @@ static int do_purge(const struct jf_ref *ref, char *args, struct handle *h) {
     char *save = NULL;
 
     for (char *w = strtok_r(args, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
-        if (strncmp(w, "subject=", 8) == 0)
+        /* What is empty or 0 would mean everything. */
+        if (strncmp(w, "subject=", 8) == 0 && w[8])
             subject = w + 8;
-        else if (strncmp(w, "keep=", 5) == 0 && number(w + 5, &keep))
+        else if (strncmp(w, "keep=", 5) == 0 && number(w + 5, &keep) && keep)
             ;
-        else if (strncmp(w, "seq=", 4) == 0 && number(w + 4, &seq))
+        else if (strncmp(w, "seq=", 4) == 0 && number(w + 4, &seq) && seq)
             ;
         else
             return -EINVAL;
@@ -133,10 +135,9 @@ static int run_line(const struct jf_ref *ref, char *line, struct handle *h) {
         r = -EINVAL;
     }
     if (r < 0) {
-        snprintf(h->reply, sizeof(h->reply), "%s: %s\n", verb,
-                 r > -1000 ? strerror(-r) : js_err_text(r));
+        snprintf(h->reply, sizeof(h->reply), "%s: %s\n", verb, strerror(jf_errno(r)));
         jf_log_add(ref->fs->log, "%s: ctl: %.100s: %s", ref->stream->tag, verb,
-                   r > -1000 ? strerror(-r) : js_err_text(r));
+                   strerror(jf_errno(r)));
     }
     h->len = strlen(h->reply);
     return r;

@@ -167,6 +167,14 @@ done
 expect "a server's backup" 0 restore "$f" v
 expect "is whole" 0 verify v
 
+# ---- what would mean everything
+for option in --seq --keep; do
+    expect "purge $option 0" 1 purge s:A $option 0
+    expect "info" 0 info s:A --json
+    ! grep -q '"messages": 0,' out
+    result "takes nothing" $?
+done
+
 # ---- encrypted
 printf 'secret' >k
 printf 'other' >k2
