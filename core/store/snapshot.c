@@ -111,6 +111,8 @@ static int take_view(struct backup *b) {
 
     if (s->backing_up)
         return JS_ERR_SNAPSHOT_IN_PROGRESS;
+    if (s->health == JS_HEALTH_NO_KEY || s->health == JS_HEALTH_WRONG_KEY)
+        return s->health == JS_HEALTH_NO_KEY ? JS_ERR_NO_KEY : JS_ERR_WRONG_KEY;
     if (s->writer)
         r = js_writer_flush(s, s->writer);
     if (r == 0)

@@ -189,6 +189,8 @@ for cipher in chacha aes; do
     says "$cipher: it says so" "no key"
     expect "$cipher: the wrong key" 1 rm e$cipher:E 8 --key-file k2
     says "$cipher: it says so" "wrong key"
+    expect "$cipher: backup without key" 1 backup e$cipher:E e$cipher.s2
+    says "$cipher: it says so" "no key"
     expect "$cipher: backup" 0 backup e$cipher:E e$cipher.s2 --key-file k
     expect "$cipher: restore plain" 0 restore e$cipher.s2 p$cipher
     "$jetfs" dump e$cipher --key-file k >a.1 && "$jetfs" dump p$cipher >a.2 && cmp a.1 a.2 2>>err
@@ -199,6 +201,15 @@ for cipher in chacha aes; do
 done
 expect "a cipher without key" 1 stream add x:E --cipher aes
 expect "an unknown cipher" 1 stream add x:E --cipher rot13 --key-file k
+
+# Only one of them would be loaded by a server.
+for key in '--key-file k' '--prev-key-file k --key-file k2'; do
+    rm -rf eo
+    expect "encrypted: a stream" 0 stream add eo:A --subject 'x.>' --cipher aes --key-file k
+    # shellcheck disable=SC2086
+    expect "encrypted: overlapping subjects" 1 stream add eo:B --subject x.y --cipher aes $key
+    says "encrypted: with the other stream" "of the stream A"
+done
 
 # ---- deleting
 expect "stream rm without --force" 1 stream rm s:B
