@@ -125,6 +125,12 @@ does "ctl sync and rotate" sh -c "printf 'sync\nrotate\n' >$a/ctl"
 is "$(ctl "$a" dance)" "Invalid argument" "an unknown verb"
 is "$(ctl "$a" 'purge seq=x
 ')" "Invalid argument" "a bad argument"
+for words in subject= seq=0 keep=0; do
+    is "$(ctl "$a" "purge $words
+")" "Invalid argument" "ctl purge $words is not everything"
+done
+is "$(ctl "$a" 'delete 0
+')" "No such file or directory" "ctl delete 0 says what is wrong"
 is "$(find "$a/seq" -type f | wc -l)" 13 "what is left"
 last=$(readlink "$a/last")
 last=$((10#${last##*/}))
