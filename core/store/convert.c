@@ -187,7 +187,7 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
 /* What an interrupted conversion to this cipher left: the old stream, or a part of a copy. */
 static int clear_left(struct js_store *store, struct js_stream *s) {
     const struct js_io *io = store->env->io;
-    char hidden[300];
+    char hidden[JS_MAX_NAME + 1];
     int streams, r;
 
     if (store->kind == JS_SOURCE_STREAM)
@@ -196,7 +196,7 @@ static int clear_left(struct js_store *store, struct js_stream *s) {
                : js_store_open_streams_dir(store, s->account, &streams);
     if (r < 0)
         return r;
-    snprintf(hidden, sizeof hidden, ".%s.convert", s->name);
+    js_name_hidden(hidden, s->name, ".convert");
     /* As in convert_cipher(). */
     r = js_err_from_errno(-io->fsync(io->ctx, streams));
     if (r == 0)
