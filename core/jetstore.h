@@ -240,6 +240,8 @@ struct js_store_options {
     bool no_expire;          /* max_age and TTLs take nothing out */
     uint64_t block_size;     /* where new blocks are begun; 0 = what the stream's limits suggest, as
                               * servers do */
+    uint64_t compact_min;    /* when messages leave a block it is rewritten if it is larger than this and
+                              * mostly dead; 0 = 2 MiB, as servers do */
 };
 
 struct js_store;
@@ -361,7 +363,7 @@ JS_API const char *js_stream_account(const struct js_stream *stream);
 JS_API const char *js_stream_config_json(struct js_stream *stream);
 /* True if the stream's configured subjects cover this literal subject. */
 JS_API bool js_stream_covers(struct js_stream *stream, const char *subject, size_t len);
-/* 1 when the stream can be written (rw, not encrypted, features known), else 0; ret_why (may be
+/* 1 when the stream can be written (rw, its key known, nothing in its configuration that is not built), else 0; ret_why (may be
  * NULL) gets a sentence. */
 JS_API int js_stream_writable(struct js_stream *stream, char *ret_why, size_t why_size);
 /* What the first write found damaged or torn and put aside: files in the stream's quarantine/, and their

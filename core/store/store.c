@@ -10,6 +10,7 @@
 #include "core/stream/writer.h"
 
 #define DEFAULT_INDEX (UINT64_C(1) << 30)
+#define COMPACT_MIN   (2u << 20)
 #define DEFAULT_CACHE (256u << 20)
 
 int js_store_open(const struct js_env *env, const char *source,
@@ -251,6 +252,7 @@ static int bring_in(struct js_store *store, const char *account, const char *nam
     s->scan_threads = store->options.scan_threads ? store->options.scan_threads : num_cores();
     s->scan_all = store->options.flags & JS_OPEN_SCAN;
     s->index_budget = store->options.index_bytes ? store->options.index_bytes : DEFAULT_INDEX;
+    s->compact_min = store->options.compact_min ? store->options.compact_min : COMPACT_MIN;
     s->async = store->options.flags & JS_OPEN_ASYNC;
     s->no_expire = store->options.no_expire;
     s->block_size = store->options.block_size;

@@ -5,7 +5,6 @@
 #include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 
-#define COMPACT_MIN (2u << 20)
 
 /* Sealed, and wants its stream's compression. */
 static bool wants_compression(const struct js_stream *s, const struct js_block *b) {
@@ -16,7 +15,7 @@ int js_compact_inline(struct js_stream *s, size_t index) {
     struct js_block *b = s->blocks[index];
 
     if (index + 1 >= s->num_blocks || b->unreadable || b->odd || b->msgs == 0 || s->backing_up ||
-        b->raw_size <= COMPACT_MIN || 2 * b->bytes >= b->raw_size ||
+        b->raw_size <= s->compact_min || 2 * b->bytes >= b->raw_size ||
         (b->compacted_bytes && 2 * b->bytes >= b->compacted_bytes))
         return 0;
     struct js_rewrite how = {.drop_dead = true, .compression = js_stream_compression(s)};

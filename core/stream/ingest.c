@@ -445,8 +445,9 @@ static int take_record(struct ingest *in, size_t i) {
             in->tomb_time = sr->time == JS_TIME_ZERO ? 0 : sr->time;
         }
         js_block_note_tomb(in->b, seq);
-        /* A fresh index already knows; what it speaks for needs no tombstones. */
-        if (in->prior->upto && i < in->prior->upto_rec)
+        /* A fresh index already knows; what it speaks for needs no tombstones, unless its deletions say nothing
+         * about records that are there. */
+        if (in->prior->upto && i < in->prior->upto_rec && !in->prior->gaps_only)
             return 0;
         return js_tombs_add(in->tombs, seq, sr->time);
     }

@@ -9,7 +9,6 @@
 #include "core/stream/prepare.h"
 #include "core/stream/remove.h"
 
-#define COMPACT_MIN (2u << 20)
 
 struct seq_list {
     const struct js_env *env;
@@ -145,7 +144,7 @@ static int cut_head(struct js_stream *s, struct js_writer *w, size_t index, js_s
         r = add_seq(&l, q);
     }
     bool newest = index + 1 == s->num_blocks;
-    bool rewrite = !s->backing_up && b->raw_size > COMPACT_MIN &&
+    bool rewrite = !s->backing_up && b->raw_size > s->compact_min &&
                    2 * (b->bytes - freed) < b->raw_size && b->bytes > freed;
     /* Its file is replaced; the writer opens the new one. */
     if (r == 0 && rewrite && newest)

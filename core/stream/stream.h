@@ -165,6 +165,7 @@ struct js_stream {
     enum js_sync_mode sync_mode;
     unsigned sync_interval; /* seconds */
     unsigned scan_threads;
+    uint64_t compact_min; /* bytes */
     bool scan_all;         /* never open by index.db alone */
     uint64_t index_budget; /* bytes for slots */
     uint64_t block_size;   /* of new blocks; 0 = by the configuration */

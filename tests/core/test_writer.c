@@ -243,6 +243,24 @@ PORTED(a_sync_counts_when_it_is_done) {
     }
 }
 
+/* index.db speaks of a record that the power failure took: what had been removed, and says so in the block,
+ * stays removed. */
+PORTED(a_removal_outlives_the_record_behind_it) {
+    pt_open(p, "", 0);
+    pt_store_n(p, 3, "foo", "x");
+    pt_remove(p, 2);
+    pt_skip(p, 1);
+    pt_close(p);
+    struct pt_kept block = pt_keep_file(p, "msgs/1.blk");
+    assert_true(block.len > 30);
+    assert_int_equal(rd_put(p->disk, pt_path("msgs/1.blk"), block.data, (size_t)block.len - 30), 0);
+    free(block.data);
+    pt_reopen(p);
+    PT_STATE(p, 2, 1, 4);
+    assert_true(pt_load(p, 2) < 0);
+    assert_int_equal(pt_store(p, "foo", "y"), 5);
+}
+
 /* Before the files of blocks that hold nothing go, what shows where the stream stands is in a file: even
  * then when only the buffer has it. */
 PORTED(the_end_never_moves_back) {
@@ -332,6 +350,7 @@ int main(void) {
         cmocka_unit_test(backups_do_not_list_endless_gaps),
         cmocka_unit_test(data_is_synced_though_blocks_cannot_be_compressed),
         cmocka_unit_test(sequences_end),
+        cmocka_unit_test(a_removal_outlives_the_record_behind_it),
         cmocka_unit_test(the_end_never_moves_back),
         cmocka_unit_test(a_sync_counts_when_it_is_done),
         cmocka_unit_test(encrypted_streams_always_have_an_index),

@@ -13,7 +13,7 @@
  * s store  b a batch of small ones  L a large one  r remove  e erase  y sync  c close and open
  * p purge  u purge a subject  k purge but the newest  t compact  T truncate  K skip  M skip many
  * B rewrite sparse blocks  C rewrite blocks with anything dead  g change the configuration
- * w let two seconds pass and do what is due
+ * w let two seconds pass and do what is due  i the same with 130 seconds: index.db is written
  */
 const struct theme themes[] = {
     {"store, synced always", CONFIG(""), SYNC_ALWAYS, 2048, 0, 30, "sssbbLc", true},
@@ -22,17 +22,17 @@ const struct theme themes[] = {
     {"store, buffered", CONFIG(""), SYNC_CLOSE, 2048, JS_OPEN_ASYNC, 40, "sssbbbLrywc", true},
     {"remove, synced always", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrrrc", true},
     {"remove, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "ssbrrrrryc", true},
-    {"erase", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbeeerc", true},
+    {"erase", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbieeerc", true},
     {"erase, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbeeeryc", false},
     {"skip", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbrKMMc", true},
-    {"purge", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbrpukc", true},
-    {"purge, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbbrpukyc", false},
-    {"compact", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbrttc", true},
-    {"compact, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbrttKyc", false},
-    {"truncate", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbrTKc", true},
+    {"purge", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbirpukc", true},
+    {"purge, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbbirpukyc", false},
+    {"compact", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbirttic", true},
+    {"compact, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbirttKyc", false},
+    {"truncate", CONFIG(""), SYNC_ALWAYS, 1024, 0, 40, "sbbbirTKc", true},
     {"truncate, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40, "sbbbrTyc", false},
-    {"rewrite blocks", CONFIG(""), SYNC_ALWAYS, 1024, 0, 50, "sbbrrruBBCCc", true},
-    {"rewrite blocks, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "sbbrrruBCCyc", false},
+    {"rewrite blocks", CONFIG(""), SYNC_ALWAYS, 1024, 0, 50, "sbbirrruBBCCc", true},
+    {"rewrite blocks, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 50, "sbbirrruBCCyc", false},
     {"limits", CONFIG(",\"max_msgs\":20"), SYNC_ALWAYS, 1024, 0, 40, "sssbrBc", true},
     {"limits of bytes", CONFIG(",\"max_bytes\":3000"), SYNC_CLOSE, 1024, 0, 40, "sssbLryc", true},
     {"limits by subject", CONFIG(",\"max_msgs_per_subject\":3"), SYNC_ALWAYS, 1024, 0, 40,
@@ -44,8 +44,8 @@ const struct theme themes[] = {
     {"ciphers and compressions, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 40,
      "sbbrruxzTBCyc", false},
     {"configuration", CONFIG(""), SYNC_ALWAYS, 1024, 0, 30, "sbrggc", true},
-    {"everything", CONFIG(""), SYNC_ALWAYS, 1024, 0, 60, "sssbbbLrreeukptTKMBCcw", true},
-    {"everything, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwyy",
+    {"everything", CONFIG(""), SYNC_ALWAYS, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwi", true},
+    {"everything, synced at times", CONFIG(""), SYNC_CLOSE, 1024, 0, 60, "sssbbbLrreeukptTKMBCcwyyi",
      false},
     {"remove, left to the system", CONFIG(""), JS_SYNC_OS, 1024, 0, 50, "ssbbrrruptyc", false},
     {"limits, left to the system", CONFIG(",\"max_bytes\":3000"), JS_SYNC_OS, 1024, 0, 50, "ssbbLrtyc",
@@ -67,6 +67,7 @@ int script_open(const struct theme *theme, struct testenv *te, struct js_store *
     struct js_store_options options = {.flags = JS_OPEN_RW | theme->flags,
                                        .sync = theme->sync,
                                        .block_size = theme->block_size,
+                                       .compact_min = 250, /* blocks are small here */
                                        .key = kek,
                                        .scan_threads = 1};
     char text[160];
@@ -253,6 +254,10 @@ int script_do(struct script *sc, char op, struct step *step) {
     case 'w':
         snprintf(step->text, sizeof step->text, "wait");
         te_advance(&sc->te, 2 * TE_SECOND);
+        return js_store_run_due(sc->store, atomic_load(&sc->te.now));
+    case 'i':
+        snprintf(step->text, sizeof step->text, "wait for an index");
+        te_advance(&sc->te, 130 * TE_SECOND);
         return js_store_run_due(sc->store, atomic_load(&sc->te.now));
     case 'y':
         snprintf(step->text, sizeof step->text, "sync");
