@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "core/base/buf.h"
+#include "core/format/s2.h"
 #include "tests/core/ported.h"
 
 /* Fails the n-th write from now on, once or for ever. */
@@ -344,10 +346,64 @@ PORTED(backups_do_not_list_endless_gaps) {
     PT_STATE(p, 2, 1, 30000002);
 }
 
+struct taken {
+    struct js_buf archive;
+    struct js_stream *stream; /* to be written to when the first bytes come; NULL: not */
+    size_t at, decoded;
+};
+
+static int take(void *ctx, const void *data, size_t len) {
+    struct taken *t = ctx;
+
+    js_buf_append(&t->archive, data, len);
+    if (t->stream)
+        assert_int_equal(js_stream_store_msg(t->stream, "foo", 3, NULL, 0, (const uint8_t *)"late", 4,
+                                             NULL, NULL),
+                         0);
+    t->stream = NULL;
+    return t->archive.failed ? JS_ERR_NOMEM : 0;
+}
+
+static ssize_t read_taken(void *ctx, void *buf, size_t len) {
+    struct taken *t = ctx;
+    size_t n = t->archive.len - t->at < len ? t->archive.len - t->at : len;
+
+    memcpy(buf, t->archive.data + t->at, n);
+    t->at += n;
+    return (ssize_t)n;
+}
+
+static int count_taken(void *ctx, const uint8_t *data, size_t len) {
+    (void)data;
+    ((struct taken *)ctx)->decoded += len;
+    return 0;
+}
+
+/* What comes while it is made is not in it, also when the newest block was not read before. */
+PORTED(backups_end_where_they_began) {
+    size_t lens[2];
+
+    for (int busy = 0; busy < 2; busy++) {
+        pt_begin_anew(p);
+        pt_open(p, "", 1 << 20);
+        for (int i = 0; i < 40; i++)
+            pt_store_size(p, "foo", 100000);
+        pt_restart(p);
+        struct taken t = {.archive = {.env = &p->te.env}, .stream = busy ? p->stream : NULL};
+        pt_must(p, js_stream_backup(p->stream, 0, take, &t), "backup");
+        PT_STATE(p, 40u + (unsigned)busy, 1, 40 + busy);
+        pt_must(p, js_s2_decode_stream(&p->te.env, read_taken, &t, count_taken, &t, 1 << 30), "decode");
+        lens[busy] = t.decoded;
+        js_buf_done(&t.archive);
+    }
+    assert_int_equal(lens[0], lens[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gaps_between_blocks_are_no_reason_against_an_index),
         cmocka_unit_test(backups_do_not_list_endless_gaps),
+        cmocka_unit_test(backups_end_where_they_began),
         cmocka_unit_test(data_is_synced_though_blocks_cannot_be_compressed),
         cmocka_unit_test(sequences_end),
         cmocka_unit_test(a_removal_outlives_the_record_behind_it),
