@@ -28,6 +28,7 @@ void js_peek_done(struct js_peek *peek, const struct js_env *env) {
 struct walk {
     struct js_stream *s;
     const struct js_block *b;
+    const struct js_block_key *key; /* NULL: plain */
     const char *name; /* NULL: the record of want alone is looked for, and the walk ends there */
     uint32_t len;     /* of the name */
     js_seq_t want;
@@ -52,6 +53,10 @@ static const uint8_t *view(struct walk *w, size_t need, int *r) {
         }
         w->base = w->off;
         w->end = w->off + (uint64_t)n;
+        if (w->key)
+            *r = js_block_xor(w->key, w->base, window, (size_t)n);
+        if (*r < 0)
+            return NULL;
         if (w->base == 0 && js_cmp_is(window, (size_t)n))
             *r = JS_NEED_SCAN;
     }
@@ -107,18 +112,31 @@ static int walk_block(struct walk *w) {
     return r ? r : w->msgs == w->b->msgs && w->bytes == w->b->bytes ? 0 : JS_NEED_SCAN;
 }
 
+/* The key of a block that nobody looked into yet: of our own, as others may be finding it out now. NULL: it has
+ * none. NEED_SCAN when it cannot be had. */
+static int open_key(struct js_stream *s, const struct js_block *b, struct js_block_key **ret) {
+    enum js_scan_verdict verdict = JS_SCAN_OK;
+    int r = 0;
+
+    *ret = NULL;
+    if (s->encrypted)
+        r = js_stream_block_key(s, b->number, ret, &verdict);
+    return r < 0 && js_is_shortage(r) ? r : r < 0 || verdict != JS_SCAN_OK ? JS_NEED_SCAN : 0;
+}
+
 /* Fills the list of the subject's messages in the block; mu held. */
-static int list_block(struct js_stream *s, const struct js_block *b, uint32_t sid) {
+static int list_block(struct js_stream *s, const struct js_block *b, const struct js_block_key *key,
+                      uint32_t sid) {
     const struct js_subject_line *line = &s->subjects.lines[sid];
     struct js_peek *peek = &s->peek;
-    struct walk w = {.s = s, .b = b, .name = js_subject_name(line), .len = line->len};
+    struct walk w = {.s = s, .b = b, .key = key, .name = js_subject_name(line), .len = line->len};
 
     if (peek->number == b->number && peek->sid == sid && peek->version == b->version &&
         peek->removals == b->removals)
         return 0;
     peek->number = 0;
     peek->n = 0;
-    if (s->encrypted || !b->cold->unread || peek->read > PATIENCE * s->bytes)
+    if (!b->cold->unread || peek->read > PATIENCE * s->bytes)
         return JS_NEED_SCAN;
     if (!peek->window && !(peek->window = js_malloc(s->env, WINDOW)))
         return JS_ERR_NOMEM;
@@ -147,13 +165,14 @@ static bool is_listed(const struct js_stream *s, const struct js_record *rec) {
 }
 
 /* The message that was found, proved by its checksum. line NULL: of any subject. */
-static int load(struct js_stream *s, struct js_block *b, const struct js_subject_line *line,
-                const struct js_peeked *found, struct js_msg *ret_msg) {
+static int load(struct js_stream *s, struct js_block *b, const struct js_block_key *key,
+                const struct js_subject_line *line, const struct js_peeked *found,
+                struct js_msg *ret_msg) {
     struct js_record rec;
     struct js_cached *e;
     const uint8_t *p;
-    /* What was walked is plain; what else is known of the block others may be finding out now. */
-    int r = js_stream_plain_part(s, b, found->off, found->len, &e, &p);
+    /* What was walked is not compressed; what else is known of the block others may be finding out now. */
+    int r = js_stream_plain_part(s, b, key, found->off, found->len, &e, &p);
 
     if (r < 0)
         return js_is_shortage(r) ? r : JS_NEED_SCAN;
@@ -196,8 +215,12 @@ static int in_block(struct js_stream *s, size_t bi, uint32_t sid, js_seq_t seq, 
         js_place_done(s, &at);
         return r == 0 ? 1 : r == 1 ? 0 : r;
     }
+    struct js_block_key *key;
+    r = open_key(s, b, &key);
+    if (r != 0)
+        return r;
     pthread_mutex_lock(&s->peek.mu);
-    r = list_block(s, b, sid);
+    r = list_block(s, b, key, sid);
     if (r == 0) {
         *ret_alone = s->peek.n == s->subjects.lines[sid].count;
         for (size_t i = 0; i < s->peek.n; i++)
@@ -205,7 +228,10 @@ static int in_block(struct js_stream *s, size_t bi, uint32_t sid, js_seq_t seq, 
                 found = s->peek.list[i];
     }
     pthread_mutex_unlock(&s->peek.mu);
-    return r || found.seq == 0 ? r : load(s, b, &s->subjects.lines[sid], &found, ret_msg);
+    if (r == 0 && found.seq)
+        r = load(s, b, key, &s->subjects.lines[sid], &found, ret_msg);
+    js_vault_put(s->vault, key);
+    return r;
 }
 
 /* The blocks in which messages of a subject may lie. First blocks are right if nothing is missing between
@@ -273,9 +299,9 @@ int js_peek_last(struct js_stream *s, uint32_t sid, struct js_msg *ret_msg) {
 
 /* Where the record of a sequence stands; nothing is found where the plain way is not enough. mu
  * held. */
-static int find_record(struct js_stream *s, const struct js_block *b, js_seq_t seq,
-                       struct js_peeked *ret_found) {
-    struct walk w = {.s = s, .b = b, .want = seq};
+static int find_record(struct js_stream *s, const struct js_block *b,
+                       const struct js_block_key *key, js_seq_t seq, struct js_peeked *ret_found) {
+    struct walk w = {.s = s, .b = b, .key = key, .want = seq};
 
     if (!s->peek.window && !(s->peek.window = js_malloc(s->env, WINDOW)))
         return JS_ERR_NOMEM;
@@ -291,7 +317,7 @@ static int find_record(struct js_stream *s, const struct js_block *b, js_seq_t s
 bool js_may_peek(struct js_stream *s, const struct js_block *b) {
     const struct js_cold *cold = b->cold;
 
-    return cold->unread && !s->encrypted && !b->unreadable &&
+    return cold->unread && !b->unreadable &&
            atomic_load_explicit(&s->peek.in_vain, memory_order_relaxed) <= IN_VAIN &&
            !atomic_load_explicit(&cold->bare, memory_order_relaxed) &&
            !atomic_load_explicit(&cold->peeked, memory_order_relaxed);
@@ -306,10 +332,15 @@ int js_peek_seq(struct js_stream *s, js_seq_t seq, struct js_msg *ret_msg) {
     if (!b || seq <= b->cold->first ||
         atomic_exchange_explicit(&b->cold->peeked, true, memory_order_relaxed))
         return 0;
-    pthread_mutex_lock(&s->peek.mu);
-    int r = find_record(s, b, seq, &found);
-    pthread_mutex_unlock(&s->peek.mu);
+    struct js_block_key *key;
+    int r = open_key(s, b, &key);
+    if (r == 0) {
+        pthread_mutex_lock(&s->peek.mu);
+        r = find_record(s, b, key, seq, &found);
+        pthread_mutex_unlock(&s->peek.mu);
+    }
     if (r == 0 && found.seq)
-        r = load(s, b, NULL, &found, ret_msg);
+        r = load(s, b, key, NULL, &found, ret_msg);
+    js_vault_put(s->vault, key);
     return r < 0 && js_is_shortage(r) ? r : r == 1;
 }

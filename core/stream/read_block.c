@@ -386,9 +386,10 @@ int js_stream_block_part(struct js_stream *s, struct js_block *b, uint64_t off, 
     return block_part(s, b, b->key, off, len, ret_bytes, ret_at);
 }
 
-int js_stream_plain_part(struct js_stream *s, struct js_block *b, uint64_t off, size_t len,
-                         struct js_cached **ret_bytes, const uint8_t **ret_at) {
-    return block_part(s, b, NULL, off, len, ret_bytes, ret_at);
+int js_stream_plain_part(struct js_stream *s, struct js_block *b, const struct js_block_key *key,
+                         uint64_t off, size_t len, struct js_cached **ret_bytes,
+                         const uint8_t **ret_at) {
+    return block_part(s, b, key, off, len, ret_bytes, ret_at);
 }
 
 /* Splits the record at p by what the index knows (lengths that were repaired at the scan). */

@@ -322,9 +322,10 @@ int js_stream_block_verified(struct js_stream *stream, const struct js_place *at
  * given holds them from *ret_at on. */
 int js_stream_block_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
-/* The same, without cache or key, of a block whose file is known to be plain; reads nothing of block
- * that other readers may be finding out. */
-int js_stream_plain_part(struct js_stream *stream, struct js_block *block, uint64_t off, size_t len,
+/* The same, without cache, of a block whose file is known to be not compressed, and of this key (NULL: none);
+ * reads nothing of block that other readers may be finding out. */
+int js_stream_plain_part(struct js_stream *stream, struct js_block *block,
+                         const struct js_block_key *key, uint64_t off, size_t len,
                          struct js_cached **ret_bytes, const uint8_t **ret_at);
 /* The first len bytes of the record in a slot: from the cached block, or read by themselves. After a
  * few of those (or if asked) the whole block is read. One reference in *ret_entry. lock held. */
