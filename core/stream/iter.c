@@ -16,6 +16,7 @@ struct js_iter {
     char *subtree;
     struct js_msg current;      /* owner: what the last view borrows */
     unsigned blocks;            /* taken whole, one after another */
+    bool suspect;               /* what was good before is not: a server may have changed it */
     struct js_readahead *ahead; /* NULL until it pays */
 };
 
@@ -124,6 +125,7 @@ static int take_first(struct js_iter *iter, js_seq_t from, bool may_settle, stru
         if (r != 0) {
             if (r == JS_ERR_BAD_MSG)
                 *ret_msg = (struct js_msg){.seq = seq};
+            iter->suspect = r == JS_ERR_BAD_MSG && js_place_len(at) != JS_LEN_DAMAGED;
             return r;
         }
         *ret_old = iter->current.owner;
@@ -193,13 +195,14 @@ int js_iter_next_batch(struct js_iter *iter, js_seq_t from, size_t max_bytes,
     int r, tries = 0;
 
     do {
+        iter->suspect = false;
         r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
         if (r == JS_NEED_SCAN) {
             r = js_stream_scan(iter->stream);
             if (r == 0)
                 r = take_batch(iter, from, max_bytes, ret_msgs, max, ret_n);
         }
-    } while (js_stream_reread(iter->stream, r, &tries));
+    } while (js_stream_reread(iter->stream, iter->suspect ? JS_ERR_STALE : r, &tries));
     return r;
 }
 

@@ -30,10 +30,13 @@ static int find_slot(struct js_stream *s, js_seq_t seq, struct js_place *at) {
 /* Gives the lock back; true when the blocks were read now, because index.db was wrong or others
  * changed them: ask again. */
 static bool again(struct js_stream *s, struct js_place *at, int *r, int *tries) {
+    /* What was good when it was read is not any more: a server may have erased it. */
+    bool suspect = *r == JS_ERR_BAD_MSG && at->slots && js_place_len(at) != JS_LEN_DAMAGED;
+
     js_place_done(s, at);
     pthread_rwlock_unlock(&s->lock);
     if (*r != JS_NEED_SCAN)
-        return *r < 0 && js_stream_reread(s, *r, tries);
+        return *r < 0 && js_stream_reread(s, suspect ? JS_ERR_STALE : *r, tries);
     *r = js_stream_scan(s);
     return *r == 0;
 }

@@ -400,6 +400,9 @@ static bool view_slot(const struct js_place *at, const uint8_t *p, struct js_rec
 
     if (len < fixed || slen > len - fixed)
         return false;
+    /* A server erases in place: what it writes over a record has the same length and a checksum. */
+    if (js_get64(p + 4) & ~JS_SEQ_MASK)
+        return false;
     uint32_t body = len - fixed - slen;
     const uint8_t *rest = p + JS_RECORD_HEAD + slen;
     if (hlen) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading what another one writes (core/stream/refresh.c): what limits and purges took is gone for the
- * reader, too, though nothing in the blocks tells. */
+/* Reading what another one writes (core/stream/refresh.c): what limits and purges took is gone for
+ * the reader, too, though nothing in the blocks tells. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/bytes.h"
+#include "core/format/record.h"
 #include "core/jetstore.h"
 
 static char dir[64];
@@ -117,10 +119,53 @@ static void what_a_purge_takes_is_gone(void **unused) {
     expect_same();
 }
 
+/* As servers do: in place, the same length, a checksum. */
+static void erase_in_place(js_seq_t seq) {
+    static const uint8_t noise[64] = {1, 2, 3};
+    struct js_hash_key key;
+    struct js_record rec;
+    uint8_t block[4096];
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/jetstream/$G/streams/S/msgs/1.blk", dir);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    size_t len = fread(block, 1, sizeof block, file), off = 0;
+    while (js_record_parse(block + off, len - off, &rec) && rec.seq != seq)
+        off += rec.len;
+    assert_int_equal(rec.seq, seq);
+    js_hash_key_of_block(&key, "S", 1);
+    js_record_encode(block + off, seq | JS_SEQ_ERASED, 0, NULL, 0, NULL, 0, noise, rec.len - 30,
+                     &key);
+    assert_int_equal(fseek(file, (long)off, SEEK_SET), 0);
+    assert_int_equal(fwrite(block + off, 1, rec.len, file), rec.len);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void what_a_server_erases_is_not_served(void **unused) {
+    struct js_msg_stat stat;
+    struct js_msg msg;
+
+    (void)unused;
+    open_writer("", 0);
+    put(20, 4);
+    assert_int_equal(js_stream_sync(writer), 0);
+    open_reader();
+    expect_same();
+    /* It knows where the messages are, and has read only the first one. */
+    assert_int_equal(js_stream_stat_msg(reader, 1, &stat), 0);
+    erase_in_place(5);
+    assert_int_equal(js_stream_load_msg(reader, 5, &msg), JS_ERR_DELETED_MSG);
+    assert_int_equal(js_stream_load_msg(reader, 6, &msg), 0);
+    assert_memory_equal(msg.data, "text", 4);
+    js_msg_release(&msg);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_limits_take_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_purge_takes_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_server_erases_is_not_served, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
