@@ -428,6 +428,8 @@ int js_stream_load(struct js_stream *s, bool scan) {
         r = load_trusting(s, scan);
         /* Whoever writes the directory may have removed a block after it was listed. */
         bool raced = r == JS_ERR_STALE || (r == 0 && lacks_blocks(s));
+        /* It may have replaced one, too, so that not all was read from the same file. */
+        raced |= r == 0 && !s->rw && tries < 3;
         if (tries == JS_REREADS || !raced || msgs_changed(s) == before)
             return r;
         js_stream_unload(s, true);
