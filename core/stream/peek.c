@@ -177,6 +177,7 @@ static int load(struct js_stream *s, struct js_block *b, const struct js_block_k
     if (r < 0)
         return js_is_shortage(r) ? r : JS_NEED_SCAN;
     if (!js_record_parse(p, found->len, &rec) || rec.len != found->len || rec.seq != found->seq ||
+        rec.erased || rec.tombstone ||
         (!line && !is_listed(s, &rec)) ||
         (line && (rec.subject_len != line->len ||
                   memcmp(rec.subject, js_subject_name(line), line->len) != 0)) ||
