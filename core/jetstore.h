@@ -155,6 +155,8 @@ struct js_clock {
     void *ctx;
     js_time_t (*now)(void *ctx);       /* wall clock */
     js_time_t (*monotonic)(void *ctx); /* never goes back; any origin */
+    void (*wait)(void *ctx, js_time_t ns); /* about so long; NULL: what another program is in the middle of
+                                            * writing is taken as it is */
 };
 
 struct js_rand {

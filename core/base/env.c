@@ -236,7 +236,13 @@ static js_time_t clock_monotonic(void *ctx) {
     return clock_time(CLOCK_MONOTONIC);
 }
 
-static const struct js_clock posix_clock = {.now = clock_now, .monotonic = clock_monotonic};
+static void clock_wait(void *ctx, js_time_t ns) {
+    (void)ctx;
+    nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
+}
+
+static const struct js_clock posix_clock = {
+    .now = clock_now, .monotonic = clock_monotonic, .wait = clock_wait};
 
 static int random_fill(void *ctx, void *buf, size_t len) {
     (void)ctx;

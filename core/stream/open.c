@@ -420,8 +420,32 @@ static js_time_t msgs_changed(struct js_stream *s) {
     return (js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }
 
+#define JUST_NOW  INT64_C(2000000000) /* what changed so lately may be changing yet */
+#define A_MOMENT  INT64_C(20000000)
+#define PATIENCE  10
+
+/* A server up to 2.10 cuts a block down and writes it anew in its place: who reads meanwhile sees it empty
+ * or without its end. */
+static bool is_being_written(struct js_stream *s) {
+    const struct js_clock *c = s->env->clock;
+    char path[32];
+    struct stat st;
+
+    if (s->rw || s->files.backup || s->num_blocks == 0 || !c->wait)
+        return false;
+    const struct js_block *b = s->blocks[s->num_blocks - 1];
+    if (b->cold || b->unreadable || b->compressed ||
+        (b->file_size && b->good_size == b->raw_size))
+        return false;
+    if (js_files_stat(&s->files, js_block_file(path, b->number), &st) < 0)
+        return false;
+    js_time_t age = c->now(c->ctx) -
+                    ((js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+    return age > -JUST_NOW && age < JUST_NOW;
+}
+
 int js_stream_load(struct js_stream *s, bool scan) {
-    int r;
+    int r, waits = 0;
 
     for (int tries = 0;; tries++) {
         js_time_t before = msgs_changed(s);
@@ -430,6 +454,13 @@ int js_stream_load(struct js_stream *s, bool scan) {
         bool raced = r == JS_ERR_STALE || (r == 0 && lacks_blocks(s));
         /* It may have replaced one, too, so that not all was read from the same file. */
         raced |= r == 0 && !s->rw && tries < 3;
+        if (r == 0 && waits < PATIENCE && is_being_written(s)) {
+            s->env->clock->wait(s->env->clock->ctx, A_MOMENT);
+            js_stream_unload(s, true);
+            waits++;
+            tries = 0;
+            continue;
+        }
         if (tries == JS_REREADS || !raced || msgs_changed(s) == before)
             return r;
         js_stream_unload(s, true);
