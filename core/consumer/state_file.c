@@ -15,6 +15,7 @@
 
 #include "core/base/file.h"
 #include "core/consumer/consumer.h"
+#include "core/stream/meta_write.h"
 
 struct js_window_rules js_consumer_rules(const struct js_consumer *c) {
     return (struct js_window_rules){.ack_policy = c->config.ack_policy,
@@ -137,25 +138,8 @@ int js_consumer_make_durable(struct js_consumer *c) {
 
 int js_consumer_write_meta(struct js_stream *s, int dirfd, const char *name,
                            const struct js_block_key *key, const uint8_t *text, size_t len) {
-    struct js_buf out = {.env = s->env};
-    char key_name[600], sum[17];
-    int r = 0;
+    char key_name[600];
 
-    if (key)
-        r = js_seal(s->env, key->cipher, key->seed, text, len, &out);
-    else
-        js_buf_append(&out, text, len);
-    if (r == 0 && out.failed)
-        r = JS_ERR_NOMEM;
-    if (r == 0) {
-        snprintf(key_name, sizeof key_name, "%s/%s", s->name, name);
-        js_meta_sum(key_name, out.data, out.len, sum);
-        r = js_file_replace(s->env, dirfd, "meta.inf", out.data, out.len, true);
-    }
-    if (r == 0)
-        r = js_file_replace(s->env, dirfd, "meta.sum", sum, 16, true);
-    if (r == 0)
-        r = sync_dir(s->env, dirfd);
-    js_buf_done(&out);
-    return r;
+    snprintf(key_name, sizeof key_name, "%s/%s", s->name, name);
+    return js_meta_write(s->env, dirfd, key_name, text, len, key);
 }

@@ -197,6 +197,22 @@ int js_files_list_msgs(struct js_files *files, int (*fn)(void *ctx, const char *
     return js_io_result(r);
 }
 
+struct only_dirs {
+    const struct js_io *io;
+    int fd;
+    int (*fn)(void *ctx, const char *name);
+    void *ctx;
+};
+
+static int take_dir(void *ctx, const char *name) {
+    const struct only_dirs *d = ctx;
+    struct stat st;
+
+    if (d->io->stat(d->io->ctx, d->fd, name, &st) == 0 && !S_ISDIR(st.st_mode))
+        return 0; /* nobody's consumer */
+    return d->fn(d->ctx, name);
+}
+
 int js_files_list_consumers(struct js_files *files, int (*fn)(void *ctx, const char *name),
                             void *ctx) {
     const struct js_io *io = files->env->io;
@@ -206,7 +222,8 @@ int js_files_list_consumers(struct js_files *files, int (*fn)(void *ctx, const c
     int fd = io->open_dir(io->ctx, files->dirfd, "obs");
     if (fd < 0)
         return fd == -ENOENT ? 0 : js_err_from_errno(-fd);
-    int r = io->list(io->ctx, fd, fn, ctx);
+    struct only_dirs dirs = {.io = io, .fd = fd, .fn = fn, .ctx = ctx};
+    int r = io->list(io->ctx, fd, take_dir, &dirs);
     io->close(io->ctx, fd);
     return js_io_result(r);
 }

@@ -271,6 +271,7 @@ const struct jf_verb jf_verb_compact = {
 struct output {
     int fd;
     uint64_t bytes;
+    bool gone; /* nobody reads the pipe any more */
 };
 
 static int put(void *ctx, const void *data, size_t len) {
@@ -282,8 +283,10 @@ static int put(void *ctx, const void *data, size_t len) {
         ssize_t n = write(o->fd, p, len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0) {
+            o->gone = n < 0 && errno == EPIPE;
             return js_err_from_errno(n < 0 ? errno : EIO);
+        }
         p += n;
         len -= (size_t)n;
     }
@@ -341,7 +344,10 @@ static int run_backup(struct jf_call *call) {
     unsigned flags = (o->no_consumers ? 0 : JS_BACKUP_CONSUMERS) | (o->check ? JS_BACKUP_CHECK : 0);
     int r = strcmp(path, "-") == 0 ? js_stream_backup(stream, flags, put, &out)
                                    : to_file(stream, flags, path, &out);
-    if (r < 0)
+    if (r < 0 && out.gone) {
+        jf_say(path, "whoever reads the backup ended before it was whole");
+        code = call->verb->failed;
+    } else if (r < 0)
         code = jf_cli_error(call, r == JS_ERR_BAD_MSG || r == JS_ERR_STALE ? NULL : path, r, NULL);
     else if (call->json && strcmp(path, "-") != 0)
         jf_out_printf(call->out, "{\"bytes\": %llu}\n", (unsigned long long)out.bytes);
@@ -377,6 +383,7 @@ static int run_restore(struct jf_call *call) {
     char name[256] = "", why[300] = "";
     struct jf_source source;
     const char *account;
+    char *made = NULL; /* account of a store that is made for this */
 
     /* The frame took the first word, FILE, for the source. */
     free(call->source);
@@ -385,10 +392,13 @@ static int run_restore(struct jf_call *call) {
     call->source = strdup(call->words[1]);
     if (!call->source)
         return jf_cli_error(call, NULL, JS_ERR_NOMEM, NULL);
+    bool is_new = jf_source_is_new(call);
     int code = jf_source_open(call, JS_OPEN_RW | JS_OPEN_CREATE, &source);
     if (code)
         return code;
     int r = jf_source_account(&source, &account);
+    if (r == 0 && is_new)
+        made = strdup(account);
     if (r == 0)
         r = js_store_restore(source.store, account, call->words[0], o->name, name, sizeof name, why,
                              sizeof why);
@@ -403,7 +413,11 @@ static int run_restore(struct jf_call *call) {
     }
     if (r == 0 && why[0])
         fprintf(stderr, "jetfs: %s: %s (the rest was restored)\n", call->words[0], why);
-    return jf_source_close(&source, code);
+    code = jf_source_close(&source, code);
+    if (r < 0 && made)
+        jf_source_unmake(call->source, made);
+    free(made);
+    return code;
 }
 
 static const struct jf_opt restore_opts[] = {

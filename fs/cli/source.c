@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/cli/source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct names {
     char **list;
@@ -268,4 +270,24 @@ int jf_source_stream(const struct jf_source *source, const struct jf_target *tar
 
 bool jf_source_is_live(const struct jf_source *source, const struct jf_target *target) {
     return js_store_lock_holder(source->store, target->account, target->stream) > 0;
+}
+
+bool jf_source_is_new(const struct jf_call *call) {
+    return access(call->source, F_OK) < 0 && errno == ENOENT;
+}
+
+void jf_source_unmake(const char *path, const char *account) {
+    size_t size = strlen(path) + strlen(account) + 32, base = strlen(path) + strlen("/jetstream");
+    char *dir = malloc(size);
+
+    if (!dir)
+        return;
+    snprintf(dir, size, "%s/jetstream/%s/streams", path, account);
+    (void)rmdir(dir);
+    dir[strlen(dir) - strlen("/streams")] = 0;
+    (void)rmdir(dir);
+    dir[base] = 0;
+    (void)rmdir(dir);
+    (void)rmdir(path);
+    free(dir);
 }

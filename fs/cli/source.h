@@ -34,6 +34,12 @@ int jf_source_open(const struct jf_call *call, unsigned flags, struct jf_source 
 /* Frees; returns code joined with that of what could not be listed, and with that of closing. */
 int jf_source_close(struct jf_source *source, int code);
 
+/* True if call->source is not there: what is opened with JS_OPEN_CREATE makes it. */
+bool jf_source_is_new(const struct jf_call *call);
+/* Takes away a store that was made for something which then failed: its directories, as far as nothing is in
+ * them. After jf_source_close. */
+void jf_source_unmake(const char *path, const char *account);
+
 /* The only target that names a stream; NULL if there are none or several. */
 const struct jf_target *jf_source_only(const struct jf_source *source);
 /* The account that a new stream goes to: --account, the only one there is, or $G. INVAL after telling

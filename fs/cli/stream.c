@@ -115,22 +115,28 @@ static int run_add(struct jf_call *call) {
     struct jf_source source;
     const char *account;
     char why[300] = "";
-    char *config = NULL;
+    char *config = NULL, *made = NULL; /* account of a store that is made for this */
 
     if (o->config || o->num_subjects) {
         config = read_config(call, NULL);
         if (!config)
             return call->verb->refused;
     }
+    bool is_new = jf_source_is_new(call);
     int code = open_store(call, JS_OPEN_RW | JS_OPEN_CREATE, &source, &account);
     if (code == 0) {
+        if (is_new)
+            made = strdup(account);
         int r = js_store_create_stream(source.store, account, call->stream, config, why, sizeof why);
         if (r < 0)
             code = jf_cli_error(call, call->words[0], r, why);
         else
             tell_name(call, "created", call->stream);
         code = jf_source_close(&source, code);
+        if (r < 0 && made)
+            jf_source_unmake(call->source, made);
     }
+    free(made);
     free(config);
     return code;
 }

@@ -149,20 +149,36 @@ static int take_name(void *ctx, const char *name) {
 #define LOCK_ROUND_NS 10000000
 
 /* A second writer is refused now, not at the first write. */
+struct look {
+    struct jf_fs *fs;
+    const char *account;
+};
+
 static int check_lock(void *ctx, const char *name) {
-    struct jf_fs *fs = ctx;
-    int pid = js_store_lock_holder(fs->store, fs->root_account, name);
+    const struct look *look = ctx;
+    int pid = js_store_lock_holder(look->fs->store, look->account, name);
 
     return pid > 0 ? pid : 0;
 }
 
+static int check_account(void *ctx, const char *account) {
+    struct look look = {.fs = ctx, .account = account};
+
+    return js_store_list_streams(look.fs->store, account, check_lock, &look);
+}
+
+static int find_holder(struct jf_fs *fs) {
+    return fs->root_kind == JF_ROOT_ACCOUNTS ? js_store_list_accounts(fs->store, check_account, fs)
+                                             : check_account(fs, fs->root_account);
+}
+
 static int check_locks(struct jf_fs *fs, char *why, size_t size) {
-    if (!fs->options.rw || fs->root_kind == JF_ROOT_ACCOUNTS)
+    if (!fs->options.rw)
         return 0;
     const struct js_clock *clock = fs->env->clock;
     js_time_t until = clock->monotonic(clock->ctx) + LOCK_WAIT_NS;
     int pid;
-    while ((pid = js_store_list_streams(fs->store, fs->root_account, check_lock, fs)) > 0 &&
+    while ((pid = find_holder(fs)) > 0 &&
            clock->monotonic(clock->ctx) < until)
         nanosleep(&(struct timespec){.tv_nsec = LOCK_ROUND_NS}, NULL);
     if (pid <= 0)

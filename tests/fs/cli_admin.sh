@@ -211,6 +211,34 @@ for key in '--key-file k' '--prev-key-file k --key-file k2'; do
     says "encrypted: with the other stream" "of the stream A"
 done
 
+# What fails leaves no store behind that was made for it.
+expect "a bad configuration" 1 stream add fresh:S --config <(echo '{"subjects":["a..b"]}')
+[ ! -e fresh ]
+result "leaves no store" $?
+echo nonsense >bad.tar
+expect "a bad backup" 1 restore bad.tar fresh
+[ ! -e fresh ]
+result "leaves none either" $?
+mkdir mine
+expect "a bad backup into a directory that was there" 1 restore bad.tar mine
+[ -d mine ]
+result "leaves that" $?
+
+# A file in obs/ is nobody's consumer.
+expect "a stream" 0 stream add st:S --subject 'q.>'
+expect "a consumer" 0 consumer add st:S C
+touch st/jetstream/\$G/streams/S/obs/stray
+expect "a stray file: consumer ls" 0 consumer ls st:S
+expect "a stray file: verify" 0 verify st
+
+# Half of an update of a consumer's configuration: the sum is staged.
+o=st/jetstream/\$G/streams/S/obs/C
+cp $o/meta.sum $o/meta.sum.tmp
+printf '0123456789abcdef' >$o/meta.sum
+expect "a staged sum counts" 0 verify st
+rm $o/meta.sum.tmp
+expect "a wrong one does not" 4 verify st
+
 # ---- deleting
 expect "stream rm without --force" 1 stream rm s:B
 expect "stream rm" 0 stream rm s:B --force
