@@ -114,7 +114,7 @@ static void find_headers(const struct js_new_msg *m, struct js_verdict *v, struc
             }
         }
         f->schedule |= klen >= 13 && memcmp(key, "Nats-Schedule", 13) == 0;
-        f->batch |= klen == 13 && memcmp(key, "Nats-Batch-Id", 13) == 0;
+        f->batch |= klen == 13 && vlen && memcmp(key, "Nats-Batch-Id", 13) == 0;
     }
 }
 
@@ -233,6 +233,10 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
     int r = f.schedule ? js_sched_check(s, m, &v->schedule) : 0;
     if (r == 0)
         r = check_expected(s, m, &f);
+    if (r == 0 && f.ttl_len)
+        r = js_ttl_parse(f.ttl, f.ttl_len, &v->ttl);
+    if (r == 0 && f.ttl_len && !c->allow_msg_ttl)
+        r = JS_ERR_NOT_PERMITTED;
     if (r < 0)
         return r;
     if (v->id && v->id_len && c->duplicate_window > 0) {
@@ -245,10 +249,6 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
     r = check_last_id(s, &f);
     if (r == 0 && !v->schedule)
         r = check_rollup(c, &f, v);
-    if (r == 0 && f.ttl_len)
-        r = js_ttl_parse(f.ttl, f.ttl_len, &v->ttl);
-    if (r == 0 && f.ttl_len && !c->allow_msg_ttl)
-        r = JS_ERR_NOT_PERMITTED;
     if (r == 0 && v->schedule) {
         v->rollup = 's';
         if (f.rollup_len && !is_word(f.rollup, f.rollup_len, "sub"))

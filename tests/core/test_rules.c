@@ -13,6 +13,8 @@ static void duplicates(void **unused) {
     assert_int_equal(pub(&f, "s.a", "Nats-Msg-Id: two"), 2);
     assert_int_equal(pub_dup(&f, "s.b", "Nats-Msg-Id: one", &dup), 1);
     assert_true(dup);
+    /* What is not allowed at all comes first. */
+    assert_int_equal(pub(&f, "s.b", "Nats-Msg-Id: one\r\nNats-TTL: 5s"), JS_ERR_NOT_PERMITTED);
     assert_int_equal(state(&f).msgs, 2);
     /* Also after opening again: the window is made from the messages. */
     pass(&f, 5 * TE_SECOND);
@@ -40,6 +42,8 @@ static void duplicates(void **unused) {
         assert_int_equal(pub_dup(&f, "s.c", id, &dup), 5 + i);
         assert_true(dup);
     }
+    /* An empty value is none. */
+    assert_true(pub(&f, "s.a", "Nats-Batch-Id: ") > 0);
     end(&f);
 }
 
