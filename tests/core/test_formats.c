@@ -223,6 +223,19 @@ static void n_idx_decodes(void **state) {
     assert_true(js_seqset_has(&idx.deleted, 5));
     assert_int_equal(idx.deleted.members, 6);
     js_block_idx_done(&idx);
+    /* Cut off it is of no use: which messages were deleted is not known. */
+    assert_int_equal(js_block_idx_decode(js_env_default(), in, len - 1, &idx), JS_ERR_CORRUPT);
+    /* As a server wrote it that counted some twice: what it lists counts. */
+    len = unhex("1601 15 f20c 03 f2cda692d9e4d7ea31 1e aeb1e296d9e4d7ea31 09 "
+                "433c7ae78f1a9255 1b 02 03 04 0c 1a",
+                in);
+    assert_int_equal(js_block_idx_decode(js_env_default(), in, len, &idx), 0);
+    assert_int_equal(idx.deleted.members, 6);
+    js_block_idx_done(&idx);
+    /* One that lists all that it counts has to add up. */
+    in[2] = 0x15;
+    in[25] = 6;
+    assert_int_equal(js_block_idx_decode(js_env_default(), in, len, &idx), JS_ERR_CORRUPT);
 }
 
 /* A decoder must end, with success or a documented error, whatever is changed. */
