@@ -129,14 +129,16 @@ struct js_ttl;
 struct js_sched;
 
 /* Shared by everyone who waits for a sync; its own lock, never taken with the stream's held. */
+struct js_sync_waiter;
 struct js_syncer {
     pthread_mutex_t mu;
-    pthread_cond_t done;
-    bool running;
+    pthread_cond_t done; /* away changed */
+    bool running;        /* someone syncs, or was told to */
     uint64_t synced; /* writes up to this one are on disk */
     bool away;       /* what was dirty has been taken, and is on its way without the stream's lock */
     int failed;      /* why that went wrong; 0 = it never did */
-    atomic_uint waiting; /* callers whose writes are not on disk yet; changed with mu */
+    struct js_sync_waiter *first, **last; /* in the order in which they came */
+    atomic_uint waiting; /* how many those are; changed with mu */
     unsigned served;     /* so many the last sync was for */
     js_time_t took;      /* and so long it took */
 };

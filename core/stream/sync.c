@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 
 #include "core/base/file.h"
@@ -24,6 +25,7 @@ void js_syncer_init(struct js_syncer *syncer) {
     *syncer = (struct js_syncer){0};
     pthread_mutex_init(&syncer->mu, NULL);
     pthread_cond_init(&syncer->done, NULL);
+    syncer->last = &syncer->first;
 }
 
 void js_syncer_done(struct js_syncer *syncer) {
@@ -223,65 +225,128 @@ static int run_sync(struct js_stream *stream, uint64_t *ret_gen) {
     return 0;
 }
 
-/* Those whom the last sync served write again now, and come one by one: a sync for the first alone would
- * let all the others wait for two. A part of a sync's time is worth waiting for them. */
+/* Who waits for a sync sleeps on a semaphore of its own, and needs no lock when it is woken: all of those that
+ * a sync served would come for it at once. */
+struct js_sync_waiter {
+    struct js_sync_waiter *next;
+    uint64_t gen;
+    sem_t woken;
+    bool leads; /* woken to sync, not because it was done */
+};
+
+/* Those whom the last sync served write again now, and come one after another: a sync for the first alone
+ * would let all the others wait for two. As long as they come that is worth up to the time of a sync. */
 static void gather(struct js_stream *s, unsigned want, js_time_t took) {
     const struct js_clock *c = s->env->clock;
-    js_time_t until = c->monotonic(c->ctx) + took / 2;
+    js_time_t now = c->monotonic(c->ctx), end = now + took, next = now + took / 2;
+    unsigned seen = 0, here;
 
-    while (atomic_load_explicit(&s->syncer.waiting, memory_order_relaxed) < want &&
-           c->monotonic(c->ctx) < until)
+    while ((here = atomic_load_explicit(&s->syncer.waiting, memory_order_relaxed)) + 1 < want &&
+           now < end && now < next) {
+        if (here != seen)
+            next = now + took / 2;
+        seen = here;
         sched_yield();
+        now = c->monotonic(c->ctx);
+    }
 }
 
-/* One sync for all who wait; mu held, given up meanwhile. */
+/* One sync for all who wait. */
 static int sync_once(struct js_stream *s, uint64_t *ret_reached) {
     const struct js_clock *c = s->env->clock;
     struct js_syncer *sy = &s->syncer;
-    unsigned want = sy->served;
-    js_time_t took = sy->took;
 
-    sy->running = true;
-    pthread_mutex_unlock(&sy->mu);
-    if (want > 1)
-        gather(s, want, took);
-    unsigned served = atomic_load_explicit(&sy->waiting, memory_order_relaxed);
+    if (sy->served > 1) /* nobody else looks at it while we run */
+        gather(s, sy->served, sy->took);
     js_time_t begun = c->monotonic(c->ctx);
     int r = run_sync(s, ret_reached);
-    took = c->monotonic(c->ctx) - begun;
+    sy->took = c->monotonic(c->ctx) - begun;
+    return r;
+}
+
+/* Takes those off the list whose writes are on disk; after a failure, when nothing is, none. The next one leads.
+ * mu held. Returns those that are to be woken. */
+static struct js_sync_waiter *take_served(struct js_syncer *sy, int r, uint64_t reached) {
+    struct js_sync_waiter *woken = NULL, **end = &woken, **p = &sy->first;
+
+    sy->served = 1;
+    while (*p) {
+        struct js_sync_waiter *w = *p;
+        if (r < 0 || w->gen > reached) {
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        *end = w;
+        end = &w->next;
+        sy->served++;
+    }
+    sy->last = p;
+    sy->running = sy->first != NULL;
+    if (sy->first) {
+        struct js_sync_waiter *w = sy->first;
+        sy->first = w->next;
+        if (!sy->first)
+            sy->last = &sy->first;
+        w->leads = true;
+        *end = w;
+        end = &w->next;
+    }
+    *end = NULL;
+    unsigned left = 0;
+    for (struct js_sync_waiter *w = sy->first; w; w = w->next)
+        left++;
+    atomic_store_explicit(&sy->waiting, left, memory_order_relaxed);
+    return woken;
+}
+
+/* Syncs until gen is on disk; running is ours. mu held, given back. */
+static int lead(struct js_stream *s, uint64_t gen) {
+    struct js_syncer *sy = &s->syncer;
+    uint64_t reached = 0;
+
+    pthread_mutex_unlock(&sy->mu);
+    int r = sync_once(s, &reached);
     pthread_mutex_lock(&sy->mu);
-    sy->running = false;
-    sy->served = served;
-    sy->took = took;
+    /* A writer that is gone took its count with it. */
+    uint64_t upto = reached == UINT64_MAX ? gen : reached;
+    if (r == 0 && upto > sy->synced)
+        sy->synced = upto;
+    struct js_sync_waiter *w = take_served(sy, r, reached);
+    pthread_mutex_unlock(&sy->mu);
+    while (w) {
+        struct js_sync_waiter *next = w->next; /* it is gone once it is woken */
+        sem_post(&w->woken);
+        w = next;
+    }
     return r;
 }
 
 int js_sync_wait(struct js_stream *stream, uint64_t gen) {
     struct js_syncer *sy = &stream->syncer;
-    int r = 0;
+    struct js_sync_waiter self = {.gen = gen};
 
     pthread_mutex_lock(&sy->mu);
-    atomic_fetch_add_explicit(&sy->waiting, 1, memory_order_relaxed);
-    while (r == 0 && sy->synced < gen) {
-        if (sy->running) {
-            pthread_cond_wait(&sy->done, &sy->mu);
-            continue;
-        }
-        uint64_t reached = 0;
-        r = sync_once(stream, &reached);
-        if (r == 0 && reached > sy->synced)
-            sy->synced = reached;
-        /* A writer that is gone took its count with it. */
-        if (reached == UINT64_MAX) {
-            sy->synced = gen;
-            pthread_cond_broadcast(&sy->done);
-            break;
-        }
-        pthread_cond_broadcast(&sy->done);
+    if (sy->synced >= gen) {
+        pthread_mutex_unlock(&sy->mu);
+        return 0;
     }
-    atomic_fetch_sub_explicit(&sy->waiting, 1, memory_order_relaxed);
+    if (!sy->running) {
+        sy->running = true;
+        return lead(stream, gen);
+    }
+    sem_init(&self.woken, 0, 0);
+    *sy->last = &self;
+    sy->last = &self.next;
+    atomic_fetch_add_explicit(&sy->waiting, 1, memory_order_relaxed);
     pthread_mutex_unlock(&sy->mu);
-    return r;
+    while (sem_wait(&self.woken) < 0)
+        ;
+    sem_destroy(&self.woken);
+    if (!self.leads)
+        return 0;
+    pthread_mutex_lock(&sy->mu);
+    return lead(stream, gen);
 }
 
 int js_stream_end_write(struct js_stream *stream, int r) {

@@ -346,6 +346,79 @@ PORTED(backups_do_not_list_endless_gaps) {
     PT_STATE(p, 2, 1, 30000002);
 }
 
+/* ---- many who wait for their syncs -------------------------------------------------------------
+ */
+
+struct writer {
+    pthread_t thread;
+    struct js_stream *stream;
+    unsigned char acked[256]; /* by the number that the message carries */
+    unsigned char id;
+    int error;
+};
+
+static void *store_till_it_fails(void *arg) {
+    struct writer *w = arg;
+
+    for (unsigned i = 0; i < sizeof w->acked && w->error == 0; i++) {
+        uint8_t data[2] = {w->id, (uint8_t)i};
+        w->error = js_stream_store_msg(w->stream, "foo", 3, NULL, 0, data, 2, NULL, NULL);
+        w->acked[i] = w->error == 0;
+    }
+    return NULL;
+}
+
+/* A sync fails while many wait for it and for the next: each of them is told, and what any of them was told to
+ * be stored is on disk. */
+PORTED(a_failed_sync_is_told_to_all_who_wait) {
+    enum { WRITERS = 8 };
+    static const long whens[] = {1, 2, 3, 7, 20, 60, 0};
+
+    if (!pt_is_plain(p))
+        return;
+    for (size_t k = 0; k < sizeof whens / sizeof *whens; k++) {
+        struct rd_fault fault = {.calls = RD_SYNCS, .kind = RD_FAIL, .err = EIO, .countdown = whens[k]};
+        struct writer writers[WRITERS] = {0};
+        struct js_msg m;
+
+        pt_begin_anew(p);
+        p->sync = JS_SYNC_ALWAYS;
+        pt_open(p, "", 0);
+        pt_store(p, "foo", "x");
+        rd_record(p->disk);
+        rd_set_fault(p->disk, &fault);
+        for (unsigned i = 0; i < WRITERS; i++) {
+            writers[i].stream = p->stream;
+            writers[i].id = (unsigned char)i;
+            assert_int_equal(pthread_create(&writers[i].thread, NULL, store_till_it_fails, &writers[i]), 0);
+        }
+        for (unsigned i = 0; i < WRITERS; i++) {
+            pthread_join(writers[i].thread, NULL);
+            assert_true(whens[k] ? writers[i].error < 0 : writers[i].error == 0);
+        }
+        rd_set_fault(p->disk, NULL);
+        struct pt q = {.perm = p->perm, .disk = rd_crash(p->disk, rd_recorded(p->disk), RD_ALL_LOST, 1)};
+        te_init(&q.te, rd_io(q.disk));
+        pt_reopen(&q);
+        for (js_seq_t seq = 2; seq <= pt_state(&q).last_seq; seq++) {
+            pt_must(&q, js_stream_load_msg(q.stream, seq, &m), "load");
+            writers[m.data[0]].acked[m.data[1]] = 0;
+            js_msg_release(&m);
+        }
+        for (unsigned i = 0; i < WRITERS; i++)
+            for (size_t j = 0; j < sizeof writers[i].acked; j++)
+                assert_false(writers[i].acked[j]);
+        pt_close(&q);
+        rd_free(q.disk);
+        js_stream_unref(p->stream);
+        assert_int_equal(js_store_close(p->store), whens[k] ? JS_ERR_WRITE_FAILED : 0);
+        p->store = NULL;
+        p->stream = NULL;
+    }
+    pt_begin_anew(p);
+    pt_open(p, "", 0);
+}
+
 struct taken {
     struct js_buf archive;
     struct js_stream *stream; /* to be written to when the first bytes come; NULL: not */
@@ -414,6 +487,7 @@ int main(void) {
         cmocka_unit_test(a_failed_skip_uses_up_nothing),
         cmocka_unit_test(a_failed_batch_is_forgotten),
         cmocka_unit_test(a_failed_sync_is_final_until_reopened),
+        cmocka_unit_test(a_failed_sync_is_told_to_all_who_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
