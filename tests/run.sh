@@ -92,7 +92,7 @@ else
     check asan --no-suite interop --no-suite fuzzing --timeout-multiplier 3
     build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false ||
         fail "the build with the thread sanitizer"
-    check tsan --suite unit --suite mount --timeout-multiplier 5
+    check tsan --suite threads --suite mount --timeout-multiplier 5
 fi
 
 step "results"
