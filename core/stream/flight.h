@@ -15,7 +15,7 @@
 
 #include "core/stream/writer.h"
 
-#define JS_FLIGHT_BYTES (512u * 1024)
+#define JS_FLIGHT_BYTES (256u * 1024)
 
 /* May this stream's bytes be written by another thread? */
 bool js_flight_may(const struct js_stream *s, const struct js_writer *w);
