@@ -233,9 +233,9 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
     int r = f.schedule ? js_sched_check(s, m, &v->schedule) : 0;
     if (r == 0)
         r = check_expected(s, m, &f);
-    if (r == 0 && f.ttl_len)
-        r = js_ttl_parse(f.ttl, f.ttl_len, &v->ttl);
-    if (r == 0 && f.ttl_len && !c->allow_msg_ttl)
+    /* One that would count is refused to duplicates, too; one that is none is not looked at yet. */
+    if (r == 0 && f.ttl_len && !c->allow_msg_ttl && js_ttl_parse(f.ttl, f.ttl_len, &v->ttl) == 0 &&
+        v->ttl)
         r = JS_ERR_NOT_PERMITTED;
     if (r < 0)
         return r;
@@ -249,6 +249,10 @@ int js_rules_check(struct js_stream *s, const struct js_new_msg *m, js_time_t no
     r = check_last_id(s, &f);
     if (r == 0 && !v->schedule)
         r = check_rollup(c, &f, v);
+    if (r == 0 && f.ttl_len)
+        r = js_ttl_parse(f.ttl, f.ttl_len, &v->ttl);
+    if (r == 0 && f.ttl_len && !c->allow_msg_ttl)
+        r = JS_ERR_NOT_PERMITTED;
     if (r == 0 && v->schedule) {
         v->rollup = 's';
         if (f.rollup_len && !is_word(f.rollup, f.rollup_len, "sub"))

@@ -179,6 +179,12 @@ static void set_away(struct js_syncer *sy, bool away, int r) {
     pthread_mutex_unlock(&sy->mu);
 }
 
+int js_writer_await_sync(struct js_stream *s) {
+    int r = await_away(&s->syncer);
+
+    return r < 0 ? js_stream_fail_writes(s, r) : 0;
+}
+
 int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
     struct job job;
     int r = js_writer_flush(s, w);
@@ -187,9 +193,9 @@ int js_writer_sync_locked(struct js_stream *s, struct js_writer *w) {
         return r;
     if (s->write_error)
         return JS_ERR_WRITE_FAILED;
-    r = await_away(&s->syncer);
+    r = js_writer_await_sync(s);
     if (r < 0)
-        return js_stream_fail_writes(s, r);
+        return r;
     take_job(s, &job);
     r = do_job(s, &job);
     return r < 0 ? js_stream_fail_writes(s, r) : 0;

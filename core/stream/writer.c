@@ -207,8 +207,11 @@ static int let_go(struct js_stream *s, struct js_writer *w) {
     uint32_t number = w->block->number;
     w->file = NULL;
     w->block = NULL;
-    if (w->dirty && (s->sync_mode == JS_SYNC_ALWAYS || s->sync_mode == JS_SYNC_CLOSE)) {
-        r = sync_in_order(s, w, f);
+    if (s->sync_mode == JS_SYNC_ALWAYS || s->sync_mode == JS_SYNC_CLOSE) {
+        /* What another thread took to the disk may not be there yet. */
+        r = js_writer_await_sync(s);
+        if (r == 0 && w->dirty)
+            r = sync_in_order(s, w, f);
     } else if (w->dirty) {
         /* By number: who asks for a sync opens it again. */
         if (!w->unsynced_from)

@@ -127,6 +127,9 @@ bool js_writer_pending(const struct js_stream *s, const struct js_block *b, uint
 /* Waits until everything written up to gen (of the writer) is on disk; the stream's lock is not held.
  * WRITE_FAILED and the like when a sync failed. */
 int js_sync_wait(struct js_stream *stream, uint64_t gen);
+/* Waits for a sync that another thread is at, with the lock held for writing. Its error: then nothing more is
+ * written. */
+int js_writer_await_sync(struct js_stream *s);
 /* Syncs with the lock held for writing (before something that depends on it). */
 int js_writer_sync_locked(struct js_stream *s, struct js_writer *w);
 /* At the end of a writing call, lock held on entry and released: settles, and syncs if the mode says so.
