@@ -27,8 +27,10 @@ void js_block_idx_done(struct js_block_idx *idx) {
     js_seqset_done(&idx->deleted);
 }
 
+/* *ret_listed: how many of the count there are. */
 static int read_deleted(struct js_reader *r, uint8_t version, uint64_t count,
-                        struct js_block_idx *idx) {
+                        struct js_block_idx *idx, uint64_t *ret_listed) {
+    *ret_listed = count;
     if (version == 2)
         return count ? js_seqset_decode(r, &idx->deleted) : 0;
     if (count > MAX_DELETED)
@@ -55,7 +57,16 @@ static int read_deleted(struct js_reader *r, uint8_t version, uint64_t count,
         e = e < 0 ? e : 0;
     }
     js_free(env, seqs);
+    *ret_listed = count;
     return e;
+}
+
+/* Can there be so many messages? */
+static bool is_possible(const struct js_block_idx *idx) {
+    if (idx->last_seq < idx->first_seq)
+        return false;
+    uint64_t range = idx->last_seq - idx->first_seq + 1;
+    return idx->deleted.members <= range && idx->msgs <= range - idx->deleted.members;
 }
 
 int js_block_idx_decode(const struct js_env *env, const uint8_t *in, size_t len,
@@ -78,12 +89,12 @@ int js_block_idx_decode(const struct js_env *env, const uint8_t *in, size_t len,
     /* 2.9 counts deletions twice when a purge passes over them within a block: then its list is shorter
      * than it says, and the count of messages is not what the rest makes. */
     bool adds_up = idx.msgs == idx.last_seq - idx.first_seq + 1 - deleted;
+    uint64_t listed;
     if (!sum)
         return JS_ERR_CORRUPT;
     memcpy(idx.last_sum, sum, 8);
-    int e = read_deleted(&r, version, deleted, &idx);
-    bool complete = idx.deleted.members == deleted;
-    if (e == 0 && (version == 2 ? !adds_up : adds_up != complete))
+    int e = read_deleted(&r, version, deleted, &idx, &listed);
+    if (e == 0 && (adds_up != (listed == deleted) || (!adds_up && !is_possible(&idx))))
         e = JS_ERR_CORRUPT;
     if (e < 0) {
         js_block_idx_done(&idx);
