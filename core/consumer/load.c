@@ -90,24 +90,15 @@ static int load_config(struct js_stream *s, const char *name, struct js_consumer
         js_consumer_trouble(c, JS_HEALTH_DAMAGED, "meta.inf", js_err_text(r));
     c->config_error = r;
     if (r == 0) {
-        char key_name[600], want[17];
+        char key_name[600], want[17], path[JS_CONSUMER_PATH];
         snprintf(key_name, sizeof key_name, "%s/%s", s->name, name);
         js_meta_sum(key_name, file.data, file.len, want);
         r = slurp(s, name, "meta.sum", 4096, &sum);
-        if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0)) {
-            /* An update that a crash cut between two renames (meta_write.h). */
-            struct js_buf staged = {.env = s->env};
-            if (slurp(s, name, "meta.sum.tmp", 4096, &staged) == 0 && staged.len == 16 &&
-                memcmp(staged.data, want, 16) == 0) {
-                sum.len = 0;
-                js_buf_append(&sum, want, 16);
-            }
-            js_buf_done(&staged);
-        }
         if (r == JS_ERR_NO_ENTRY)
             js_consumer_trouble(c, JS_HEALTH_DAMAGED, "meta.sum",
                                 "missing (servers skip this consumer)");
-        else if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0))
+        else if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0) &&
+                 !js_stream_sum_staged(s, js_consumer_path(path, name, "meta.sum.tmp"), want))
             js_consumer_trouble(c, JS_HEALTH_DAMAGED, "meta.sum", "does not match meta.inf");
     } else {
         c->config.len = 0;

@@ -7,11 +7,9 @@
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
 #include "core/format/record.h"
-#include "core/format/s2.h"
+#include "core/format/s2_chunk.h"
 
 #define MIN_HEAD 5  /* "cmp", algorithm, one byte of size */
-#define MAX_HEAD 14
-#define RAW_END 8
 /* What a block holds at most whatever its head says (servers up to 2.12 write another size there):
  * a full one, and the largest record. */
 #define UNTOLD ((8u << 20) + JS_MAX_RECORD)
@@ -29,7 +27,7 @@ static size_t find_stream(const uint8_t *in, size_t len) {
     static const uint8_t ids[2][10] = {{0xff, 6, 0, 0, 'S', '2', 's', 'T', 'w', 'O'},
                                        {0xff, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'}};
 
-    for (size_t at = MIN_HEAD; at <= MAX_HEAD && at + 10 <= len; at++) {
+    for (size_t at = MIN_HEAD; at <= JS_CMP_MAX_HEAD && at + 10 <= len; at++) {
         for (int k = 0; k < 2; k++) {
             int same = 0;
             for (int i = 0; i < 10; i++)
@@ -75,16 +73,16 @@ static int decode_lz4(const uint8_t *in, size_t len, uint64_t max_out, struct js
     size_t begin = out->len;
 
     place.stream = r.bad ? MIN_HEAD : (size_t)(r.p - in);
-    if (len < place.stream + RAW_END)
+    if (len < place.stream + JS_CMP_RAW_END)
         return JS_ERR_TORN;
-    if (max_out < RAW_END)
+    if (max_out < JS_CMP_RAW_END)
         return JS_ERR_TOO_BIG;
     max_out = bound(r.bad ? 0 : size, max_out);
-    int e = js_lz4_decode(in + place.stream, len - place.stream - RAW_END,
-                          !r.bad && size >= RAW_END ? size - RAW_END : 0, max_out - RAW_END, out,
+    int e = js_lz4_decode(in + place.stream, len - place.stream - JS_CMP_RAW_END,
+                          !r.bad && size >= JS_CMP_RAW_END ? size - JS_CMP_RAW_END : 0, max_out - JS_CMP_RAW_END, out,
                           bad_fn ? in_file : NULL, &place);
     if (e == 0)
-        js_buf_append(out, in + len - RAW_END, RAW_END);
+        js_buf_append(out, in + len - JS_CMP_RAW_END, JS_CMP_RAW_END);
     if (e == 0 && out->failed)
         e = JS_ERR_NOMEM;
     if (e == 0 && out->len - begin != size) {
@@ -126,17 +124,17 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
             size = 0;
         at = found ? found : MIN_HEAD;
     }
-    if (len < at + RAW_END)
+    if (len < at + JS_CMP_RAW_END)
         return JS_ERR_TORN;
-    if (max_out < RAW_END)
+    if (max_out < JS_CMP_RAW_END)
         return JS_ERR_TOO_BIG;
     max_out = bound(size, max_out);
-    uint64_t expect = size >= RAW_END ? size - RAW_END : 0;
+    uint64_t expect = size >= JS_CMP_RAW_END ? size - JS_CMP_RAW_END : 0;
     place.stream = at;
-    int e = js_s2_decode(in + at, len - at - RAW_END, expect, max_out - RAW_END, out,
+    int e = js_s2_decode(in + at, len - at - JS_CMP_RAW_END, expect, max_out - JS_CMP_RAW_END, out,
                          bad_fn ? in_file : NULL, &place);
     if (e == 0)
-        js_buf_append(out, in + len - RAW_END, RAW_END);
+        js_buf_append(out, in + len - JS_CMP_RAW_END, JS_CMP_RAW_END);
     if (e == 0 && out->failed)
         e = JS_ERR_NOMEM;
     if (e == 0 && size && out->len - begin != size) {
@@ -152,13 +150,13 @@ int js_cmp_decode(const uint8_t *in, size_t len, uint64_t max_out, struct js_buf
 }
 
 int js_cmp_encode(enum js_cmp_kind kind, const uint8_t *in, size_t len, struct js_buf *out) {
-    if (len < RAW_END)
+    if (len < JS_CMP_RAW_END)
         return JS_ERR_INVAL;
     js_buf_append(out, "cmp", 3);
     js_buf_append_u8(out, (uint8_t)kind);
     js_buf_append_uv(out, len);
-    int r = kind == JS_CMP_LZ4 ? js_lz4_encode(in, len - RAW_END, out)
-                               : js_s2_encode(in, len - RAW_END, out);
-    js_buf_append(out, in + len - RAW_END, RAW_END);
+    int r = kind == JS_CMP_LZ4 ? js_lz4_encode(in, len - JS_CMP_RAW_END, out)
+                               : js_s2_encode(in, len - JS_CMP_RAW_END, out);
+    js_buf_append(out, in + len - JS_CMP_RAW_END, JS_CMP_RAW_END);
     return r < 0 ? r : out->failed ? JS_ERR_NOMEM : 0;
 }

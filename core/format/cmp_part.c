@@ -4,8 +4,6 @@
 #include "core/base/bytes.h"
 #include "core/format/s2_chunk.h"
 
-#define RAW_END    8
-#define MAX_PREFIX 14 /* "cmp", algorithm, size */
 /* Of a chunk: the head, its checksum, and the longest number there can be. */
 #define HEAD_ROOM 32
 
@@ -17,7 +15,7 @@ static int read_at(const struct js_cmp_source *src, uint64_t off, void *buf, siz
 
 /* Reads the head at `at` and what follows, as far as there is room in buf; what lies behind the end is 0. */
 static int read_head(const struct js_cmp_source *src, uint64_t at, uint8_t buf[HEAD_ROOM]) {
-    uint64_t end = src->len - RAW_END;
+    uint64_t end = src->len - JS_CMP_RAW_END;
 
     memset(buf, 0, HEAD_ROOM);
     if (at > end || end - at < JS_S2_HEAD)
@@ -76,7 +74,7 @@ static int parts(const struct js_cmp_source *src, uint64_t at, head_fn *head, de
     while (r == 0 && (pos < off + len || !begun)) {
         uint32_t raw, size;
         r = head(src, at, &raw, &size);
-        if (r == 0 && size > src->len - RAW_END - at)
+        if (r == 0 && size > src->len - JS_CMP_RAW_END - at)
             r = JS_ERR_CORRUPT;
         if (r == 0 && raw && pos + raw > off) {
             if (!begun)
@@ -98,9 +96,9 @@ static int parts(const struct js_cmp_source *src, uint64_t at, head_fn *head, de
 
 int js_cmp_part(const struct js_cmp_source *src, uint64_t off, size_t len, struct js_buf *out,
                 uint64_t *ret_begin) {
-    uint8_t prefix[MAX_PREFIX];
+    uint8_t prefix[JS_CMP_MAX_HEAD];
 
-    if (src->len < MAX_PREFIX + JS_S2_ID_SIZE + RAW_END)
+    if (src->len < JS_CMP_MAX_HEAD + JS_S2_ID_SIZE + JS_CMP_RAW_END)
         return JS_ERR_CORRUPT;
     int r = read_at(src, 0, prefix, sizeof prefix);
     if (r < 0)
@@ -108,8 +106,8 @@ int js_cmp_part(const struct js_cmp_source *src, uint64_t off, size_t len, struc
     struct js_reader rd = js_reader_of(prefix + 4, sizeof prefix - 4);
     uint64_t size = js_read_uv(&rd);
     uint64_t at = (uint64_t)(rd.p - prefix);
-    if (memcmp(prefix, "cmp", 3) != 0 || rd.bad || size < RAW_END || off > size - RAW_END ||
-        len > size - RAW_END - off)
+    if (memcmp(prefix, "cmp", 3) != 0 || rd.bad || size < JS_CMP_RAW_END || off > size - JS_CMP_RAW_END ||
+        len > size - JS_CMP_RAW_END - off)
         return JS_ERR_CORRUPT;
     if (prefix[3] == JS_CMP_LZ4)
         return parts(src, at, lz4_head, lz4_decode, off, len, out, ret_begin);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the decoder of S2 streams (s2.c), its repair of damage (s2_repair.c) and their parts share.
- * Nothing else includes this. */
+/* What the decoders of compressed blocks and their parts share: s2*.c, lz4_block.c, cmp*.c. Nothing else
+ * includes this. */
 #ifndef JS_S2_CHUNK_H
 #define JS_S2_CHUNK_H
 
@@ -10,6 +10,10 @@
 #define JS_S2_CRC       4u         /* before the content of a data chunk */
 #define JS_S2_ID_SIZE   10u        /* a stream identifier with its head */
 #define JS_S2_MAX_CHUNK (4u << 20) /* a chunk decodes to no more */
+
+/* Of a compressed block (cmp.c): what stands before the stream at most, and the raw bytes behind it. */
+#define JS_CMP_MAX_HEAD 14u
+#define JS_CMP_RAW_END  8u
 
 enum {
     JS_S2_PACKED = 0,

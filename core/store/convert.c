@@ -150,8 +150,7 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
 
     if (!io->exchange)
         return JS_ERR_UNSUPPORTED;
-    int r = from->lz4 ? js_store_open_world(store, from->account, "jetfs", &streams)
-                      : js_store_open_streams_dir(store, from->account, &streams);
+    int r = js_store_open_home(store, from, &streams);
     if (r < 0)
         return r;
     js_name_hidden(hidden, from->name, ".convert");
@@ -188,12 +187,11 @@ static int convert_cipher(struct js_store *store, struct js_stream *from,
 static int clear_left(struct js_store *store, struct js_stream *s) {
     const struct js_io *io = store->env->io;
     char hidden[JS_MAX_NAME + 1];
-    int streams, r;
+    int streams;
 
     if (store->kind == JS_SOURCE_STREAM)
         return 0;
-    r = s->lz4 ? js_store_open_world(store, s->account, "jetfs", &streams)
-               : js_store_open_streams_dir(store, s->account, &streams);
+    int r = js_store_open_home(store, s, &streams);
     if (r < 0)
         return r;
     js_name_hidden(hidden, s->name, ".convert");

@@ -265,8 +265,7 @@ int js_store_remove_empty_stream(struct js_store *store, const char *account, co
     int r = js_store_get_stream(store, account, name, &s);
     if (r < 0)
         return r;
-    r = s->lz4 ? js_store_open_world(store, account, "jetfs", &streams)
-               : js_store_open_streams_dir(store, account, &streams);
+    r = js_store_open_home(store, s, &streams);
     if (r == 0) {
         r = close_empty(s);
         if (r == 0)

@@ -350,3 +350,8 @@ int js_store_open_streams_dir(struct js_store *s, const char *account, int *ret_
                ? JS_ERR_NO_ENTRY
                : r;
 }
+
+int js_store_open_home(struct js_store *store, const struct js_stream *stream, int *ret_fd) {
+    return stream->lz4 ? js_store_open_world(store, stream->account, "jetfs", ret_fd)
+                       : js_store_open_streams_dir(store, stream->account, ret_fd);
+}

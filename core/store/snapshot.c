@@ -23,6 +23,7 @@
 struct member {
     uint32_t number, version;
     uint64_t length; /* decoded */
+    uint64_t file_length; /* of the newest block, if it was not read yet; 0 = any */
 };
 
 struct backup {
@@ -131,9 +132,12 @@ static int take_view(struct backup *b) {
             continue;
         }
         bool known = !(blk->cold && blk->cold->unread);
-        b->blocks[b->num_blocks++] = (struct member){.number = blk->number,
-                                                     .version = blk->version,
-                                                     .length = known ? blk->good_size : UINT64_MAX};
+        bool newest = i + 1 == s->num_blocks;
+        b->blocks[b->num_blocks++] =
+            (struct member){.number = blk->number,
+                            .version = blk->version,
+                            .length = known ? blk->good_size : UINT64_MAX,
+                            .file_length = !known && newest ? blk->file_size : 0};
     }
     s->backing_up = r == 0;
     return r;
@@ -165,6 +169,8 @@ static int put_block(struct backup *b, const struct member *m, bool check, struc
     if (check && scan->num_damages)
         return JS_ERR_BAD_MSG;
     uint64_t len = m->length < scan->data.len ? m->length : scan->data.len;
+    if (m->file_length && m->file_length < len && !scan->compressed)
+        len = m->file_length;
     snprintf(path, sizeof path, "msgs/%u.blk", m->number);
     return tar_file(b, path, scan->data.data, len);
 }

@@ -223,7 +223,6 @@ static int open_files(struct js_store *store, const char *account, const char *n
     return r == JS_ERR_NO_ENTRY ? JS_ERR_NO_STREAM : r;
 }
 
-/* Opens, locks and reads a stream; no lock of the store is held. */
 /* That this process may use. */
 static unsigned num_cores(void) {
     cpu_set_t set;
@@ -233,6 +232,7 @@ static unsigned num_cores(void) {
     return n > 8 ? 8 : n < 1 ? 1 : (unsigned)n;
 }
 
+/* Opens, locks and reads a stream; no lock of the store is held. */
 static int bring_in(struct js_store *store, const char *account, const char *name,
                     const char *hidden, bool lz4, uint64_t identity, struct js_stream **ret) {
     const struct js_io *io = store->env->io;

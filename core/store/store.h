@@ -49,6 +49,8 @@ struct js_store {
 int js_store_discover(struct js_store *store, const char *source, char *ret_why, size_t why_size);
 /* Opens an account's directory; the directory "streams" or "jetfs" in it. NO_ACCOUNT. */
 int js_store_open_account_dir(struct js_store *store, const char *account, int *ret_fd);
+/* The directory in which an open stream's lies: jetfs/ with LZ4 blocks, else streams/. */
+int js_store_open_home(struct js_store *store, const struct js_stream *stream, int *ret_fd);
 int js_store_open_world(struct js_store *store, const char *account, const char *world, int *ret_fd);
 /* EXISTS when a stream of that name lies in that directory of an account; 0 when none does. */
 int js_store_check_name(struct js_store *store, const char *account, const char *world,

@@ -86,10 +86,9 @@ static int load_seed(struct js_stream *s) {
     return r;
 }
 
-/* An update of the configuration that a crash cut between two renames (meta_write.h). */
-static bool staged_sum(struct js_stream *s, const char *want) {
+bool js_stream_sum_staged(struct js_stream *s, const char *path, const char want[17]) {
     struct js_buf sum = {.env = s->env};
-    int r = s->files.backup ? JS_ERR_NO_ENTRY : js_files_slurp(&s->files, "meta.sum.tmp", 4096, &sum);
+    int r = s->files.backup ? JS_ERR_NO_ENTRY : js_files_slurp(&s->files, path, 4096, &sum);
     bool same = r == 0 && sum.len == 16 && memcmp(sum.data, want, 16) == 0;
 
     js_buf_done(&sum);
@@ -103,7 +102,7 @@ static int check_sum(struct js_stream *s, const struct js_buf *stored) {
     int r = js_files_slurp(&s->files, "meta.sum", 4096, &sum);
 
     js_meta_sum(s->name, stored->data, stored->len, want);
-    if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0) && staged_sum(s, want))
+    if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0) && js_stream_sum_staged(s, "meta.sum.tmp", want))
         s->sum_staged = true;
     else if (r == 0 && (sum.len != 16 || memcmp(sum.data, want, 16) != 0))
         r = report_file(s, JS_HEALTH_DAMAGED, "meta.sum",

@@ -411,13 +411,18 @@ static bool lacks_blocks(const struct js_stream *s) {
     return false;
 }
 
+/* Any number may stand on disk. */
+static js_time_t changed_at(const struct stat *st) {
+    return (js_time_t)((uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec);
+}
+
 /* When the directory of the messages last changed; 0: that cannot be told. */
 static js_time_t msgs_changed(struct js_stream *s) {
     struct stat st;
 
     if (s->files.backup || js_files_stat(&s->files, s->files.msgs_name, &st) < 0)
         return 0;
-    return (js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return changed_at(&st);
 }
 
 #define JUST_NOW  INT64_C(2000000000) /* what changed so lately may be changing yet */
@@ -439,8 +444,7 @@ static bool is_being_written(struct js_stream *s) {
         return false;
     if (js_files_stat(&s->files, js_block_file(path, b->number), &st) < 0)
         return false;
-    js_time_t age = c->now(c->ctx) -
-                    ((js_time_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+    js_time_t age = (js_time_t)((uint64_t)c->now(c->ctx) - (uint64_t)changed_at(&st));
     return age > -JUST_NOW && age < JUST_NOW;
 }
 

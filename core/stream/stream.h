@@ -281,6 +281,9 @@ void js_stream_unload(struct js_stream *stream, bool keep_subjects);
 /* ---- meta_load.c ----------------------------------------------------------------------------- */
 
 /* meta.inf, meta.sum and meta.key; findings are reported. */
+/* An update of a configuration that a crash cut between two renames (meta_write.h): is the right sum in the
+ * file that was to be renamed? */
+bool js_stream_sum_staged(struct js_stream *stream, const char *path, const char want[17]);
 int js_stream_load_meta(struct js_stream *stream);
 int js_stream_set_config_text(struct js_stream *stream, const char *text, size_t len);
 /* Opens a key file's bytes with the current and the previous server key. WRONG_KEY, NO_KEY,

@@ -347,10 +347,11 @@ static int run_backup(struct jf_call *call) {
     if (r < 0 && out.gone) {
         jf_say(path, "whoever reads the backup ended before it was whole");
         code = call->verb->failed;
-    } else if (r < 0)
+    } else if (r < 0) {
         code = jf_cli_error(call, r == JS_ERR_BAD_MSG || r == JS_ERR_STALE ? NULL : path, r, NULL);
-    else if (call->json && strcmp(path, "-") != 0)
+    } else if (call->json && strcmp(path, "-") != 0) {
         jf_out_printf(call->out, "{\"bytes\": %llu}\n", (unsigned long long)out.bytes);
+    }
     js_stream_unref(stream);
     return jf_source_close(&source, code);
 }

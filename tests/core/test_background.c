@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,27 +18,20 @@
 #include <time.h>
 
 #include "core/jetstore.h"
+#include "tests/support/tempdir.h"
 
 #define PATIENCE_S 30
 
-static char dir[64];
+static char dir[TEMPDIR_SIZE];
 
 static int setup(void **unused) {
     (void)unused;
-    strcpy(dir, "/tmp/jetfs-background-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
+    return tempdir_make(dir, "background");
 }
 
 static int teardown(void **unused) {
     (void)unused;
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return tempdir_remove(dir);
 }
 
 static struct js_store *open_store(const struct js_env *env, unsigned flags,

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,22 +16,15 @@
 #include "core/base/bytes.h"
 #include "core/format/record.h"
 #include "core/jetstore.h"
+#include "tests/support/tempdir.h"
 
-static char dir[64];
+static char dir[TEMPDIR_SIZE];
 static struct js_store *writing, *reading;
 static struct js_stream *writer, *reader;
 
 static int setup(void **unused) {
     (void)unused;
-    strcpy(dir, "/tmp/jetfs-refresh-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
+    return tempdir_make(dir, "refresh");
 }
 
 static int teardown(void **unused) {
@@ -43,7 +35,7 @@ static int teardown(void **unused) {
     js_store_close(reading);
     js_store_close(writing);
     reading = writing = NULL;
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return tempdir_remove(dir);
 }
 
 static void open_writer(const char *limits, uint64_t block_size) {
@@ -161,11 +153,71 @@ static void what_a_server_erases_is_not_served(void **unused) {
     js_msg_release(&msg);
 }
 
+/* ---- a server that writes its newest block anew, in place ---- */
+
+static uint8_t whole[4096];
+static size_t whole_len;
+static unsigned waits;
+
+static void write_block(size_t len) {
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/jetstream/$G/streams/S/msgs/1.blk", dir);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(whole, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Meanwhile it is done. */
+static void wait_for_server(void *ctx, js_time_t ns) {
+    (void)ctx;
+    (void)ns;
+    if (++waits == 2)
+        write_block(whole_len);
+}
+
+static void a_block_that_is_being_written_is_waited_for(void **unused) {
+    char path[128], index[128];
+    struct js_clock clock = *js_env_default()->clock;
+    struct js_env env = *js_env_default();
+    struct js_store_options options = {0};
+    struct js_stream_state state;
+
+    (void)unused;
+    open_writer("", 0);
+    put(40, 4);
+    assert_int_equal(js_stream_sync(writer), 0);
+    snprintf(path, sizeof path, "%s/jetstream/$G/streams/S/msgs/1.blk", dir);
+    snprintf(index, sizeof index, "%s/jetstream/$G/streams/S/msgs/index.db", dir);
+    (void)remove(index);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    whole_len = fread(whole, 1, sizeof whole, file);
+    assert_int_equal(fclose(file), 0);
+    clock.wait = wait_for_server;
+    env.clock = &clock;
+    for (size_t len = 0; len < whole_len; len += whole_len / 3 + 1) {
+        waits = 0;
+        write_block(len);
+        assert_int_equal(js_store_open(&env, dir, &options, &reading, NULL, 0), 0);
+        assert_int_equal(js_store_get_stream(reading, "$G", "S", &reader), 0);
+        js_stream_get_state(reader, &state);
+        assert_int_equal(state.msgs, 40);
+        assert_int_equal(waits, 2);
+        js_stream_unref(reader);
+        assert_int_equal(js_store_close(reading), 0);
+    }
+    reader = NULL;
+    reading = NULL;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_limits_take_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_purge_takes_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_server_erases_is_not_served, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_block_that_is_being_written_is_waited_for, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -428,11 +428,12 @@ struct taken {
 static int take(void *ctx, const void *data, size_t len) {
     struct taken *t = ctx;
 
+    static const uint8_t late[5000]; /* more than what fills up a member of the archive */
+
     js_buf_append(&t->archive, data, len);
     if (t->stream)
-        assert_int_equal(js_stream_store_msg(t->stream, "foo", 3, NULL, 0, (const uint8_t *)"late", 4,
-                                             NULL, NULL),
-                         0);
+        assert_int_equal(
+            js_stream_store_msg(t->stream, "foo", 3, NULL, 0, late, sizeof late, NULL, NULL), 0);
     t->stream = NULL;
     return t->archive.failed ? JS_ERR_NOMEM : 0;
 }

@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "core/jetstore.h"
+#include "tests/support/tempdir.h"
 
 #define WRITERS  8
 #define READERS  4
@@ -35,7 +35,7 @@
 enum { NOBODY = 0, REMOVING = 0x8000, OWNER = 0x00ff };
 
 static struct {
-    char dir[64];
+    char dir[TEMPDIR_SIZE];
     int seconds;
     bool async; /* the buffer is written by a thread of its own, in blocks in which it fills up */
     struct js_store *store;
@@ -387,8 +387,7 @@ static void writers_readers_a_purger_and_a_syncer(void **state) {
     (void)state;
     all.owner = calloc(MAX_MSGS, sizeof *all.owner);
     assert_non_null(all.owner);
-    strcpy(all.dir, "/tmp/jetfs-writers.XXXXXX");
-    assert_non_null(mkdtemp(all.dir));
+    assert_int_equal(tempdir_make(all.dir, "writers"), 0);
     struct js_store_options options = {.flags = JS_OPEN_RW | JS_OPEN_CREATE};
     assert_int_equal(
         js_store_open(js_env_default(), all.dir, &options, &all.store, why, sizeof why), 0);
@@ -422,16 +421,9 @@ static void writers_readers_a_purger_and_a_syncer(void **state) {
     free(all.owner);
 }
 
-static int remove_path(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int clean(void **state) {
     (void)state;
-    return all.dir[0] ? nftw(all.dir, remove_path, 16, FTW_DEPTH | FTW_PHYS) : 0;
+    return tempdir_remove(all.dir);
 }
 
 int main(int argc, char **argv) {
